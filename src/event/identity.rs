@@ -1,0 +1,85 @@
+//! `userIdentity`: who made the call, and through which service.
+
+use super::Text;
+
+/// Who made a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Identity {
+    /// `type`.
+    pub kind: IdentityKind,
+    /// `arn`: of the session for an assumed role, of the user otherwise; absent for services.
+    pub arn: Option<Text>,
+    /// `accountId`: the caller's account.
+    pub account_id: Option<Text>,
+    /// `principalId`, such as `AROA…:session`.
+    pub principal_id: Option<Text>,
+    /// `sessionContext.sessionIssuer.arn`: the role behind an assumed-role session.
+    pub issuer_arn: Option<Text>,
+    /// `invokedBy`: the AWS service that made the call, for the caller or for itself.
+    pub invoked_by: Option<Text>,
+    /// Instance that the credentials were issued to: from `inScopeOf`, or from the session of
+    /// `aws:ec2-infrastructure`.
+    pub instance_id: Option<Text>,
+}
+
+/// `userIdentity.type`, as far as a rule needs to tell types apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum IdentityKind {
+    /// A session of a role.
+    AssumedRole,
+    /// An IAM user, a root user or a federated user.
+    User,
+    /// An AWS service on its own account.
+    AwsService,
+    /// Another account: the form in which a key's owner sees the caller.
+    AwsAccount,
+    /// Anything else, or nothing.
+    #[default]
+    Other,
+}
+
+impl Identity {
+    /// The role's ARN for an assumed role, else the identity's ARN, else the service's name, else the
+    /// caller's account.
+    #[must_use]
+    pub fn principal(&self) -> Option<&Text> {
+        self.issuer_arn
+            .as_ref()
+            .or(self.arn.as_ref())
+            .or(self.invoked_by.as_ref())
+            .or(self.account_id.as_ref())
+    }
+
+    /// Whether the call was made by or through `service` (such as `ec2fleet.amazonaws.com`).
+    #[must_use]
+    pub fn is_invoked_by(&self, service: &str) -> bool {
+        self.invoked_by.as_deref() == Some(service)
+    }
+
+    /// Whether EC2 (its front end, its fleets, EBS, or an unnamed internal service) made the call.
+    #[must_use]
+    pub fn is_invoked_by_ec2(&self) -> bool {
+        matches!(
+            self.invoked_by.as_deref(),
+            Some(
+                "ec2-frontend-api.amazonaws.com"
+                    | "ec2.amazonaws.com"
+                    | "ec2fleet.amazonaws.com"
+                    | "ec2-fleet.amazonaws.com"
+                    | "spot.amazonaws.com"
+                    | "spotfleet.amazonaws.com"
+                    | "autoscaling.amazonaws.com"
+                    | "ebs.amazonaws.com"
+                    | "AWS Internal"
+            )
+        )
+    }
+
+    /// Name of the role's session, for an assumed role.
+    #[must_use]
+    pub fn session_name(&self) -> Option<&str> {
+        let arn = self.arn.as_deref()?;
+        let (_, tail) = arn.split_once(":assumed-role/")?;
+        tail.rsplit_once('/').map(|(_, session)| session)
+    }
+}

@@ -1,0 +1,35 @@
+//! The vocabulary: one CloudTrail record, typed.
+//!
+//! Bytes of one record come in, one [`Event`] goes out, whatever container the record was found in.
+//! Nothing here does I/O or reads a clock. Fields that no rule needs are left in the raw record, which
+//! [`Origin`] leads back to.
+
+mod arn;
+mod coverage;
+mod denial;
+mod detail;
+mod id;
+mod identity;
+mod member;
+mod parse;
+mod record;
+mod relevance;
+mod time;
+
+pub use arn::{KeyArn, partition_of_region};
+pub use coverage::{Coverage, Loss, LossKind, ObjectCounts, RecordCounts, Scope, ScopeActivity};
+pub use denial::{Denial, DenialKind};
+pub use detail::{
+    AliasChange, BlockDevice, Detail, EbsDefault, EventSelectors, FleetError, FleetInstance, FleetLaunch,
+    ImageCopy, InstanceState, KeyStateChange, KmsOperation, KmsUse, Launch, LaunchTemplate, LaunchedInstance,
+    NodeTags, PolicyChange, VolumeChange,
+};
+pub use id::Id;
+pub use identity::{Identity, IdentityKind};
+pub use parse::{EventParser, ParseError, Parsed};
+pub use record::{ApiError, Event, Origin};
+pub use relevance::{KMS_MARKS, Relevance, TABLE as RELEVANCE_TABLE, TAG_MARKS, relevance};
+pub use time::Timestamp;
+
+/// Text that many events share (accounts, regions, role ARNs, instance ids): interned while parsing.
+pub type Text = std::sync::Arc<str>;

@@ -1,0 +1,6 @@
+//! Rules: from a case to findings. One rule sees the case and says what it concludes; it does no I/O and
+//! reads no clock.
+
+mod finding;
+
+pub use finding::{Document, Finding, Remediation, Severity, Subject, SubjectKind};
