@@ -64,3 +64,17 @@ pub enum ExplicitDenyIn {
     /// Words that are not known.
     Unnamed,
 }
+
+impl<'a> Denial<'a> {
+    /// Takes a refusal apart.
+    #[must_use]
+    pub fn parse(_code: &str, message: &'a str) -> Option<Self> {
+        let (_, tail) = message.split_once("on resource: ")?;
+        Some(Self {
+            principal: None,
+            action: None,
+            key_arn: tail.split([' ', ',']).next(),
+            kind: DenialKind::Unspecified,
+        })
+    }
+}

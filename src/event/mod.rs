@@ -10,7 +10,6 @@ mod denial;
 mod detail;
 mod id;
 mod identity;
-mod member;
 mod parse;
 mod record;
 mod relevance;
