@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::case::KeyState;
 use super::key::{WrittenKey, is_same_key};
 use crate::event::{
-    BlockDevice, Detail, EbsDefault, Event, KeyArn, KeyStateChange, KmsUse, Text, Timestamp,
+    BlockDevice, Detail, EbsDefault, Event, ImageCopy, KeyArn, KeyStateChange, KmsUse, Text, Timestamp,
 };
 
 /// Account and region.
@@ -134,27 +134,7 @@ impl History {
                     event: index,
                 });
             }
-            Detail::EbsDefault(EbsDefault::Encryption(enabled)) => {
-                self.default_encryption.entry(place()).or_default().push(Dated { time, value: *enabled, event: index });
-            }
-            Detail::EbsDefault(EbsDefault::Key(Some(key))) => {
-                let key = match WrittenKey::read(key, &event.account_id, &event.region) {
-                    WrittenKey::Alias { name, .. } if &*name == AWS_EBS_ALIAS => DefaultKey::AwsManaged,
-                    key => DefaultKey::Key(key),
-                };
-                self.default_keys.entry(place()).or_default().push(Dated { time, value: key, event: index });
-            }
-            Detail::EbsDefault(EbsDefault::Reset(key)) => {
-                if let Some(arn) = key.as_ref().filter(|key| KeyArn::parse(key).is_some_and(|arn| arn.key_id().is_some()))
-                {
-                    self.note_aws_managed(arn, time, index);
-                }
-                self.default_keys.entry(place()).or_default().push(Dated {
-                    time,
-                    value: DefaultKey::AwsManaged,
-                    event: index,
-                });
-            }
+            Detail::EbsDefault(change) => self.note_default(event, change, index),
             Detail::Kms(kms) => self.note_key_use(event, kms, index),
             Detail::KeyState(change) => self.note_key_state(event, change, index),
             Detail::Policy(change) => {
@@ -175,22 +155,52 @@ impl History {
                 },
                 event: index,
             }),
-            Detail::ImageCopy(copy) => {
-                let key = copy.kms_key.as_ref().map(|key| match WrittenKey::read(key, &event.account_id, &event.region) {
-                    WrittenKey::Arn(arn) => arn,
-                    alias @ WrittenKey::Alias { .. } => self.alias_target(&alias, time).map_or_else(|| key.clone(), |found| found.value),
-                });
-                if let Some(image) = &copy.image_id {
-                    self.image_snapshots.insert(image.clone(), copy.source_snapshot_ids.clone());
-                    if let Some(key) = &key {
-                        self.image_keys.insert(image.clone(), Dated { time, value: key.clone(), event: index });
-                    }
-                }
-                if let (Some(snapshot), Some(key)) = (&copy.snapshot_id, key) {
-                    self.snapshot_keys.insert(snapshot.clone(), Dated { time, value: key, event: index });
-                }
-            }
+            Detail::ImageCopy(copy) => self.note_image(event, copy, index),
             _ => {}
+        }
+    }
+
+    fn note_default(&mut self, event: &Event, change: &EbsDefault, index: u32) {
+        let time = event.time;
+        let place = (event.account_id.clone(), event.region.clone());
+        let key = match change {
+            EbsDefault::Encryption(enabled) => {
+                let changes = self.default_encryption.entry(place).or_default();
+                changes.push(Dated { time, value: *enabled, event: index });
+                return;
+            }
+            EbsDefault::Key(None) => return,
+            EbsDefault::Key(Some(key)) => match WrittenKey::read(key, &event.account_id, &event.region) {
+                WrittenKey::Alias { name, .. } if &*name == AWS_EBS_ALIAS => DefaultKey::AwsManaged,
+                key => DefaultKey::Key(key),
+            },
+            EbsDefault::Reset(key) => {
+                if let Some(arn) = key.as_ref().filter(|key| is_key_arn(key)) {
+                    self.note_aws_managed(arn, time, index);
+                }
+                DefaultKey::AwsManaged
+            }
+        };
+        self.default_keys.entry(place).or_default().push(Dated { time, value: key, event: index });
+    }
+
+    fn note_image(&mut self, event: &Event, copy: &ImageCopy, index: u32) {
+        let time = event.time;
+        let key =
+            copy.kms_key.as_ref().map(|key| match WrittenKey::read(key, &event.account_id, &event.region) {
+                WrittenKey::Arn(arn) => arn,
+                alias @ WrittenKey::Alias { .. } => {
+                    self.alias_target(&alias, time).map_or_else(|| key.clone(), |found| found.value)
+                }
+            });
+        if let Some(image) = &copy.image_id {
+            self.image_snapshots.insert(image.clone(), copy.source_snapshot_ids.clone());
+            if let Some(key) = &key {
+                self.image_keys.insert(image.clone(), Dated { time, value: key.clone(), event: index });
+            }
+        }
+        if let (Some(snapshot), Some(key)) = (&copy.snapshot_id, key) {
+            self.snapshot_keys.insert(snapshot.clone(), Dated { time, value: key, event: index });
         }
     }
 
@@ -203,7 +213,7 @@ impl History {
         else {
             return;
         };
-        if KeyArn::parse(arn).is_none_or(|arn| arn.key_id().is_none()) {
+        if !is_key_arn(arn) {
             return;
         }
         if &*name == AWS_EBS_ALIAS {
@@ -387,18 +397,26 @@ impl History {
         at: Timestamp,
     ) -> Option<u64> {
         match written {
-            Some("$Latest") => versions.iter().filter(|entry| entry.time <= at).filter_map(|entry| entry.value.version).max(),
+            Some("$Latest") => {
+                versions.iter().filter(|entry| entry.time <= at).filter_map(|entry| entry.value.version).max()
+            }
             Some("$Default") | None => {
                 let changed = self.template_defaults.get(id).and_then(|changes| as_of(changes, at));
                 match changed {
                     Some(change) => Some(change.value),
                     // The first version is the default until that is changed, if the archive saw it made.
-                    None => versions.iter().find_map(|entry| entry.value.version.filter(|version| *version == 1)),
+                    None => {
+                        versions.iter().find_map(|entry| entry.value.version.filter(|version| *version == 1))
+                    }
                 }
             }
             Some(number) => number.parse().ok(),
         }
     }
+}
+
+fn is_key_arn(text: &str) -> bool {
+    KeyArn::parse(text).is_some_and(|arn| arn.key_id().is_some())
 }
 
 /// The alias of the AWS managed key of EBS.

@@ -34,7 +34,11 @@ impl WrittenKey {
             };
         }
         if written.starts_with("alias/") {
-            return Self::Alias { name: written.into(), account_id: account_id.into(), region: region.into() };
+            return Self::Alias {
+                name: written.into(),
+                account_id: account_id.into(),
+                region: region.into(),
+            };
         }
         let partition = partition_of_region(region);
         Self::Arn(format!("arn:{partition}:kms:{region}:{account_id}:key/{written}").into())

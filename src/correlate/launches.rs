@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::case::{CapacityType, Confidence, LaunchTemplateRef, Node, Provisioner, TimelineRef, TimelineRole};
+use super::case::{
+    CapacityType, Confidence, LaunchTemplateRef, Node, Provisioner, TimelineRef, TimelineRole,
+};
 use crate::event::{Detail, Event, FleetInstance, Launch, LaunchedInstance, NodeTags, Text};
 
 /// A node in the making.
@@ -56,11 +58,14 @@ pub(super) fn karpenter_version(user_agent: &str) -> Option<&str> {
         let is_word_start = start == 0 || !rest.as_bytes()[start - 1].is_ascii_alphanumeric();
         let version = &rest[start + "karpenter.sh-".len()..];
         if is_word_start {
-            let end = version.find(|letter: char| letter.is_whitespace() || letter == '/').unwrap_or(version.len());
+            let end =
+                version.find(|letter: char| letter.is_whitespace() || letter == '/').unwrap_or(version.len());
             let version = &version[..end];
             return (!version.is_empty()).then(|| {
                 let number = version.strip_prefix('v');
-                number.filter(|rest| rest.starts_with(|digit: char| digit.is_ascii_digit())).unwrap_or(version)
+                number
+                    .filter(|rest| rest.starts_with(|digit: char| digit.is_ascii_digit()))
+                    .unwrap_or(version)
             });
         }
         rest = version;
@@ -269,7 +274,10 @@ fn fill_from_launch(draft: &mut Draft, event: &Event, launch: &Launch, instance:
     node.launched_at = Some(event.time);
     node.principal_arn = event.identity.principal().cloned();
     fill(&mut node.instance_type, instance.instance_type.as_ref().or(launch.instance_type.as_ref()));
-    fill(&mut node.availability_zone, instance.availability_zone.as_ref().or(launch.availability_zone.as_ref()));
+    fill(
+        &mut node.availability_zone,
+        instance.availability_zone.as_ref().or(launch.availability_zone.as_ref()),
+    );
     fill(&mut node.image_id, instance.image_id.as_ref().or(launch.image_id.as_ref()));
     node.node_name = if instance.is_named_by_resource {
         Some(instance.instance_id.clone())
@@ -314,23 +322,31 @@ fn settle(draft: &mut Draft, events: &[Event], karpenter_roles: &HashSet<Text>) 
     let instance_tags = launch.and_then(|event| match &event.detail {
         Detail::Launch(launch) => {
             let id = &draft.node.instance_id;
-            launch.instances.iter().find(|instance| instance.instance_id == *id).map(|instance| instance.tags.clone())
+            launch
+                .instances
+                .iter()
+                .find(|instance| instance.instance_id == *id)
+                .map(|instance| instance.tags.clone())
         }
         _ => None,
     });
     let tag_sets: Vec<NodeTags> = made_by.clone().map(tags).chain(instance_tags).collect();
-    let is_auto_scaling = made_by.clone().any(|event| event.identity.is_invoked_by("autoscaling.amazonaws.com"))
-        || tag_sets.iter().any(|tags| tags.auto_scaling_group.is_some());
-    let is_auto_mode =
-        made_by.clone().any(is_by_auto_mode) || tag_sets.iter().any(|tags| tags.is_auto_mode);
+    let is_auto_scaling =
+        made_by.clone().any(|event| event.identity.is_invoked_by("autoscaling.amazonaws.com"))
+            || tag_sets.iter().any(|tags| tags.auto_scaling_group.is_some());
+    let is_auto_mode = made_by.clone().any(is_by_auto_mode) || tag_sets.iter().any(|tags| tags.is_auto_mode);
     let is_fleet_of_karpenter = launch.is_some_and(|event| {
-        let by_role =
-            event.identity.issuer_arn.as_ref().is_some_and(|role| karpenter_roles.contains(role));
+        let by_role = event.identity.issuer_arn.as_ref().is_some_and(|role| karpenter_roles.contains(role));
         let by_tags = tag_sets.iter().any(|tags| tags.is_karpenter) && draft.node.nodepool.is_some();
         event.identity.is_invoked_by("ec2fleet.amazonaws.com") && (by_role || by_tags)
     });
-    let later: Vec<&Event> =
-        draft.timeline.iter().map(|entry| entry.event).chain(draft.ends.iter().copied()).map(|index| &events[index as usize]).collect();
+    let later: Vec<&Event> = draft
+        .timeline
+        .iter()
+        .map(|entry| entry.event)
+        .chain(draft.ends.iter().copied())
+        .map(|index| &events[index as usize])
+        .collect();
     let is_only_seen_later = launch.is_none()
         && fleet.is_none()
         && later.iter().any(|event| {
