@@ -10,8 +10,14 @@ mod document;
 mod incident;
 mod sanitize;
 mod sentence;
+mod style;
+mod summary;
+mod table;
 
 pub use document::{
     SCHEMA_VERSION, Tool, schema, timeline_entry, write_json, write_json_lines, write_schema,
 };
 pub use sanitize::{is_hazardous, sanitize};
+pub use style::Style;
+pub use summary::write_summary;
+pub use table::{Layout, write_table, write_wide_table};
