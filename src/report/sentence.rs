@@ -101,7 +101,7 @@ fn kms_sentence(event: &Event, kms: &KmsUse, role: TimelineRole, who: &str) -> S
         KmsOperation::Decrypt => format!("Volume {volume} was opened with key {used} by {who}"),
         KmsOperation::RetireGrant => format!("A grant on key {used} was retired by {who}"),
         KmsOperation::RevokeGrant => format!("A grant on key {used} was revoked by {who}"),
-        KmsOperation::Encrypt | KmsOperation::DescribeKey | KmsOperation::Other => {
+        KmsOperation::DescribeKey => {
             format!("{who} called {operation} on key {used}")
         }
     }
