@@ -7,7 +7,7 @@ use super::identity::{self, Role, Session};
 use super::ids::Ids;
 use super::incident::Incident;
 use super::json::{Json, Object, object};
-use super::kms::key_resource;
+use super::kms::{key_material, key_resource};
 use super::record::{Draft, iso};
 
 const XMLNS: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
@@ -138,6 +138,39 @@ impl Incident {
             "bypassPolicyLockoutSafetyCheck": false,
         };
         self.change_key(caller, time, "PutKeyPolicy", key, (request, object! { "keyId": key }))
+    }
+
+    /// `CreateKey` with its first policy.
+    pub fn create_key(&mut self, caller: &Caller, time: i64, key: &str, made: (&str, &str)) -> String {
+        let (description, policy) = made;
+        let request = object! {
+            "policy": policy,
+            "bypassPolicyLockoutSafetyCheck": false,
+            "description": description,
+            "keySpec": "SYMMETRIC_DEFAULT",
+            "keyUsage": "ENCRYPT_DECRYPT",
+            "multiRegion": false,
+            "origin": "AWS_KMS",
+        };
+        let response = object! {
+            "keyMetadata": object! {
+                "aWSAccountId": &self.cluster.account_id,
+                "keyId": key.rsplit('/').next().expect("a split has a last part"),
+                "arn": key,
+                "creationDate": iso(time),
+                "enabled": true,
+                "description": description,
+                "keySpec": "SYMMETRIC_DEFAULT",
+                "keyUsage": "ENCRYPT_DECRYPT",
+                "keyState": "Enabled",
+                "origin": "AWS_KMS",
+                "keyManager": "CUSTOMER",
+                "encryptionAlgorithms": Json::array(["SYMMETRIC_DEFAULT"]),
+                "multiRegion": false,
+                "currentKeyMaterialId": key_material(key),
+            },
+        };
+        self.change_key(caller, time, "CreateKey", key, (request, response))
     }
 
     /// `DisableKey`.

@@ -162,9 +162,14 @@ impl Incident {
         mappings: &[Mapping],
     ) -> Template {
         let template = self.unrecorded_template(root_device);
-        let draft = ec2::create_launch_template(&mut self.ids, &self.cluster, time, &template, mappings);
-        self.write(draft);
+        self.create_template(time, &template, mappings);
         template
+    }
+
+    /// `CreateLaunchTemplate` of a template whose facts are already known.
+    pub fn create_template(&mut self, time: i64, template: &Template, mappings: &[Mapping]) {
+        let draft = ec2::create_launch_template(&mut self.ids, &self.cluster, time, template, mappings);
+        self.write(draft);
     }
 
     /// A launch template that was made before the archive begins.

@@ -6,6 +6,7 @@
 mod endings;
 mod gaps;
 mod healthy;
+mod key_policies;
 mod refusals;
 mod unusable_keys;
 mod wrong_keys;
@@ -29,6 +30,14 @@ const ENTRIES: &[Entry] = &[
     ("02-role-not-allowed-on-key", refusals::role_not_allowed),
     ("03-create-grant-denied", refusals::grant_denied),
     ("04-account-default-used", wrong_keys::account_default),
+    ("05-ami-snapshot-key-kept", wrong_keys::ami_snapshot),
+    ("06-cross-account-ami-reencrypt-denied", refusals::foreign_image),
+    ("07-policy-overwritten-by-terraform", refusals::policy_overwritten),
+    ("08-spot-interruption", endings::spot_interruption),
+    ("09-launch-loop", refusals::launch_loop),
+    ("10-alias-repointed", wrong_keys::alias_repointed),
+    ("11-auto-mode", refusals::auto_mode),
+    ("12-cluster-secrets-key", refusals::cluster_secrets_key),
 ];
 
 /// Every sample, in the order of the directories.

@@ -38,3 +38,67 @@ pub fn account_default(seed: u64) -> Vec<Record> {
     incident.make_noise(Noise::steady(start, incident.at("10:05:00")));
     incident.take()
 }
+
+/// The mapping names a key for the data device only; the root volume keeps the key of our own encrypted AMI.
+pub fn ami_snapshot(seed: u64) -> Vec<Record> {
+    let mut incident = Incident::new(seed, "111122223333", "eu-west-1", "ledger", "2026-04-21");
+    let image_key = incident.key();
+    let node_key = incident.key();
+    let snapshot_id = incident.ids.ec2("snap");
+    let source_image = incident.ids.ec2("ami");
+    let data_device_only = NodePool::new("ledger", "golden-data-only");
+    let root_device = NodePool::new("reports", "golden");
+
+    let start = incident.at("13:00:03");
+    let pipeline = Caller::terraform(&mut incident.ids, &incident.cluster, start - 600);
+    let image_id = incident.copy_image(&pipeline, incident.at("13:03:10"), &source_image, &image_key);
+
+    let time = incident.at("13:20:08");
+    let mut template = incident.unrecorded_template("/dev/xvda");
+    image_id.clone_into(&mut template.image_id);
+    incident.create_template(time - 3, &template, &[Mapping::with_key("/dev/xvdb", &node_key)]);
+    for time in [time, incident.at("13:26:44")] {
+        let volumes = vec![
+            VolumePlan::under(&image_key).of_snapshot(&snapshot_id, &image_key),
+            VolumePlan::under(&node_key),
+        ];
+        let node = incident.launch(time, &data_device_only, &template, volumes);
+        incident.register(&node, time + 47);
+    }
+
+    let time = incident.at("13:35:21");
+    let mut template = incident.unrecorded_template("/dev/xvda");
+    image_id.clone_into(&mut template.image_id);
+    incident.create_template(time - 4, &template, &[Mapping::with_key("/dev/xvda", &node_key)]);
+    let volume = VolumePlan::under(&node_key).of_snapshot(&snapshot_id, &image_key);
+    let node = incident.launch(time, &root_device, &template, vec![volume]);
+    incident.register(&node, time + 46);
+    incident.make_noise(Noise::steady(start, incident.at("14:00:00")));
+    incident.take()
+}
+
+/// The node class names an alias, and Terraform points it to a new key between two launches.
+pub fn alias_repointed(seed: u64) -> Vec<Record> {
+    let mut incident = Incident::new(seed, "111122223333", "eu-north-1", "catalog", "2026-06-09");
+    let old_key = incident.key();
+    let new_key = incident.key();
+    let alias = "alias/eks-nodes";
+    let pool = NodePool::new("web", "default");
+
+    let start = incident.at("07:00:03");
+    let pipeline = Caller::terraform(&mut incident.ids, &incident.cluster, start - 300);
+    incident.point_alias(&pipeline, incident.at("07:02:30"), "CreateAlias", alias, &old_key);
+    let time = incident.at("07:10:14");
+    let template = incident.launch_template(time - 3, &[Mapping::with_key("/dev/xvda", alias)]);
+    let node = incident.launch(time, &pool, &template, vec![VolumePlan::requested_as(alias, &old_key)]);
+    incident.register(&node, time + 36);
+
+    incident.point_alias(&pipeline, incident.at("07:31:05"), "UpdateAlias", alias, &new_key);
+    for time in [incident.at("07:40:52"), incident.at("07:49:27")] {
+        let volume = VolumePlan::requested_as(alias, &new_key);
+        let node = incident.launch(time, &pool, &template, vec![volume]);
+        incident.register(&node, time + 39);
+    }
+    incident.make_noise(Noise::steady(start, incident.at("08:05:00")));
+    incident.take()
+}
