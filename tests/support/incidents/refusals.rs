@@ -236,3 +236,53 @@ pub fn cluster_secrets_key(seed: u64) -> Vec<Record> {
     incident.make_noise(Noise::steady(start, incident.at("10:40:00")));
     incident.take()
 }
+
+/// A managed node group: the service-linked role of Auto Scaling is refused the key.
+pub fn node_group_role(seed: u64) -> Vec<Record> {
+    let mut incident = Incident::new(seed, "111122223333", "us-east-1", "intranet", "2026-04-07");
+    let cluster = incident.cluster.clone();
+    incident.cluster = cluster.with_node_groups(&mut incident.ids);
+    let allowed_key = incident.key();
+    let refused_key = incident.key();
+    let start = incident.at("13:00:03");
+    let pipeline = Caller::terraform(&mut incident.ids, &incident.cluster, start - 200);
+    let mapping = [Mapping::with_key("/dev/xvda", &allowed_key)];
+    let template = incident.launch_template_by(&pipeline, incident.at("13:04:12"), &mapping);
+    let system = NodePool::new("system", "");
+    incident.launch(incident.at("13:06:30"), &system, &template, vec![VolumePlan::under(&allowed_key)]);
+
+    let mapping = [Mapping::with_key("/dev/xvda", &refused_key)];
+    let template = incident.launch_template_by(&pipeline, incident.at("13:20:44"), &mapping);
+    let group = NodePool::new("workers", "");
+    for time in ["13:22:05", "13:24:11"].map(|time| incident.at(time)) {
+        launch_refused(&mut incident, time, &group, &template, &refused_key, Refusal::by_identity_policy);
+    }
+    incident.make_noise(Noise::steady(start, incident.at("13:55:00")));
+    incident.take()
+}
+
+/// A service control policy of the organisation denies the use of keys without a tag.
+pub fn service_control_policy(seed: u64) -> Vec<Record> {
+    let mut incident = Incident::new(seed, "444455556666", "eu-west-1", "bank", "2026-05-12");
+    let tagged_key = incident.key();
+    let untagged_key = incident.key();
+    let system = NodePool::new("system", "system");
+    let pool = NodePool::new("ledger", "ledger");
+    let time = incident.at("07:05:26");
+    let template = incident.launch_template(time - 4, &[Mapping::with_key("/dev/xvda", &tagged_key)]);
+    let node = incident.launch(time, &system, &template, vec![VolumePlan::under(&tagged_key)]);
+    incident.register(&node, time + 41);
+
+    let time = incident.at("07:19:58");
+    let template = incident.launch_template(time - 4, &[Mapping::with_key("/dev/xvda", &untagged_key)]);
+    let by_organisation = |call: Call, principal: &str, action: &str, key: &str| {
+        let reason = "with an explicit deny in a service control policy: \
+                      arn:aws:organizations::111122223333:policy/o-exampleorgid/service_control_policy/p-examplepol";
+        Refusal::access_denied(call, principal, action, key, reason)
+    };
+    for time in [time, time + 65] {
+        launch_refused(&mut incident, time, &pool, &template, &untagged_key, by_organisation);
+    }
+    incident.make_noise(Noise::steady(incident.at("07:00:03"), incident.at("07:50:00")));
+    incident.take()
+}
