@@ -24,6 +24,8 @@ pub struct File {
     pub text: String,
     /// Bytes as stored.
     pub bytes: Vec<u8>,
+    /// Whether the stored bytes no longer hold all of the text.
+    pub is_damaged: bool,
 }
 
 /// The files of a trail's bucket for these records, sorted by path.
@@ -46,7 +48,7 @@ pub fn bucket(seed: u64, records: Vec<Record>) -> Vec<File> {
             let text = container::records(records.iter().map(|(_, record)| record));
             let path = object_key(&account_id, &region, slot, &ids.file_suffix());
             let bytes = container::gzip(text.as_bytes());
-            File { path, text, bytes }
+            File { path, text, bytes, is_damaged: false }
         })
         .collect()
 }

@@ -4,6 +4,7 @@
 //! conclude stands in each sample's `expected.json`, written by hand.
 
 use super::cluster::{Cluster, Era, Mapping, Node, NodePool, Template};
+use super::configuration::Caller;
 use super::ec2::{self, Fleet, FleetFault, FleetMember};
 use super::identity::Session;
 use super::ids::Ids;
@@ -33,6 +34,8 @@ pub struct VolumePlan {
     pub snapshot: Option<(String, String)>,
     /// KMS's refusal, if it refuses.
     pub refusal: Option<Refusal>,
+    /// Whether the instance comes so far as to open the volume.
+    pub is_opened: bool,
 }
 
 /// One node to launch.
@@ -68,7 +71,13 @@ pub struct FleetPlan {
 impl VolumePlan {
     /// A volume under `key`, which was asked for by its ARN.
     pub fn under(key: &str) -> Self {
-        Self { requested: key.to_owned(), key: key.to_owned(), snapshot: None, refusal: None }
+        Self {
+            requested: key.to_owned(),
+            key: key.to_owned(),
+            snapshot: None,
+            refusal: None,
+            is_opened: true,
+        }
     }
 
     /// A volume under `key`, which was asked for as `requested`.
@@ -79,6 +88,11 @@ impl VolumePlan {
     /// The same volume, made from an encrypted snapshot.
     pub fn of_snapshot(self, snapshot_id: &str, snapshot_key: &str) -> Self {
         Self { snapshot: Some((snapshot_id.to_owned(), snapshot_key.to_owned())), ..self }
+    }
+
+    /// The same volume, which the instance never opens.
+    pub fn unopened(self) -> Self {
+        Self { is_opened: false, ..self }
     }
 
     /// The same volume, refused.
@@ -92,9 +106,19 @@ impl NodePlan {
     pub fn new(zone: char, volumes: Vec<VolumePlan>) -> Self {
         Self { instance_type: "m6i.xlarge", zone, volumes, has_own_kms_request: false }
     }
+
+    /// The same node, but KMS's events of it carry a request id of their own.
+    pub fn with_own_kms_request(self) -> Self {
+        Self { has_own_kms_request: true, ..self }
+    }
 }
 
 impl FleetPlan {
+    /// A fleet that makes nothing but errors.
+    pub fn failed(time: i64, pool: &NodePool, template: &Template, faults: Vec<FleetFault>) -> Self {
+        Self { faults, ..Self::new(time, pool, template, Vec::new()) }
+    }
+
     /// An on-demand fleet of these nodes.
     pub fn new(time: i64, pool: &NodePool, template: &Template, nodes: Vec<NodePlan>) -> Self {
         Self {
@@ -105,6 +129,11 @@ impl FleetPlan {
             nodes,
             faults: Vec::new(),
         }
+    }
+
+    /// The same fleet, with errors besides its nodes.
+    pub fn with_faults(self, faults: Vec<FleetFault>) -> Self {
+        Self { faults, ..self }
     }
 
     /// The same fleet on spot capacity.
@@ -162,9 +191,27 @@ impl Incident {
         mappings: &[Mapping],
     ) -> Template {
         let template = self.unrecorded_template(root_device);
-        let draft = ec2::create_launch_template(&mut self.ids, &self.cluster, time, &template, mappings);
+        self.create_template(time, &template, mappings);
+        template
+    }
+
+    /// A launch template that somebody else makes, as for node groups.
+    pub fn launch_template_by(&mut self, caller: &Caller, time: i64, mappings: &[Mapping]) -> Template {
+        let template = self.unrecorded_template("/dev/xvda");
+        let mut draft = ec2::create_launch_template(&mut self.ids, &self.cluster, time, &template, mappings);
+        let creator = self.launching_session_arn(time);
+        draft.response.0 = draft.response.0.replace(&creator, &caller.arn);
+        draft.identity = caller.identity.clone();
+        caller.source_ip.clone_into(&mut draft.source_ip);
+        caller.user_agent.clone_into(&mut draft.user_agent);
         self.write(draft);
         template
+    }
+
+    /// `CreateLaunchTemplate` of a template whose facts are already known.
+    pub fn create_template(&mut self, time: i64, template: &Template, mappings: &[Mapping]) {
+        let draft = ec2::create_launch_template(&mut self.ids, &self.cluster, time, template, mappings);
+        self.write(draft);
     }
 
     /// A launch template that was made before the archive begins.
@@ -307,8 +354,10 @@ impl Incident {
         self.grant(node, volume, &session, time + 1);
         let draft = kms::decrypt_by_ebs(&mut self.ids, &self.cluster, time + 2, volume);
         self.write(draft);
-        let draft = kms::decrypt_by_instance(&mut self.ids, &self.cluster, time + 4, node, volume);
-        self.write(draft);
+        if plan.is_opened {
+            let draft = kms::decrypt_by_instance(&mut self.ids, &self.cluster, time + 4, node, volume);
+            self.write(draft);
+        }
     }
 
     fn is_refused(
