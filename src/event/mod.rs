@@ -17,7 +17,9 @@ mod relevance;
 mod time;
 
 pub use arn::{KeyArn, partition_of_region};
-pub use coverage::{Coverage, Loss, LossKind, ObjectCounts, RecordCounts, Scope, ScopeActivity};
+pub use coverage::{
+    Coverage, HourActivity, Loss, LossKind, ObjectCounts, RecordCounts, Scope, ScopeActivity,
+};
 pub use denial::{Denial, DenialKind};
 pub use detail::{
     AliasChange, BlockDevice, Detail, EbsDefault, EventSelectors, FleetError, FleetInstance, FleetLaunch,

@@ -53,7 +53,7 @@ pub fn list(path: &Path) -> Result<Vec<SourceObject>, ListError> {
     })?;
     if !metadata.is_dir() {
         // A pipe or device has no size worth telling.
-        let size = metadata.is_file().then(|| metadata.len());
+        let size = metadata.is_file().then_some(metadata.len());
         let mut object = SourceObject::file(path.to_owned(), size);
         object.is_named_as_log = true;
         return Ok(vec![object]);
@@ -171,7 +171,7 @@ mod tests {
         fs::write(directory.path().join("1.json"), "{}").expect("a file");
         let closed = directory.path().join("closed");
         fs::create_dir(&closed).expect("a directory");
-        fs::set_permissions(&closed, fs::Permissions::from_mode(0)).expect("permissions");
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).expect("permissions");
         // Root reads it all the same; then there is nothing to see.
         if fs::read_dir(&closed).is_err() {
             let error = list(directory.path()).expect_err("a closed directory");
