@@ -6,9 +6,9 @@
 use std::io::{self, BufWriter, Write};
 
 use super::abbreviate::limited;
-use super::document::sorted_losses;
+use super::document::{contract_name, sorted_losses};
 use super::style::{Line, Style, Tone};
-use super::table::{value, write_more};
+use super::table::write_more;
 use crate::correlate::{Case, KeyVerdict};
 use crate::event::Scope;
 
@@ -61,7 +61,7 @@ fn write_counts(out: &mut dyn Write, case: &Case, style: Style) -> io::Result<()
         for (verdict, tone) in verdicts {
             let count = case.nodes.iter().filter(|node| node.key_verdict == verdict).count();
             if count > 0 {
-                let text = format!("{} {}", grouped(count as u64), value(verdict));
+                let text = format!("{} {}", grouped(count as u64), contract_name(verdict));
                 line = line.push(Tone::Plain, separator).push(tone, &text);
                 separator = ", ";
             }
@@ -115,7 +115,8 @@ fn write_losses(out: &mut dyn Write, case: &Case, style: Style) -> io::Result<()
     let losses = sorted_losses(case);
     for loss in losses.iter().take(LOSSES_SHOWN_MAX) {
         let record = loss.record.map_or_else(String::new, |record| format!(" record {record}"));
-        let text = format!("{}{record}: {}: {}", short(&loss.object), value(loss.kind), short(&loss.detail));
+        let text =
+            format!("{}{record}: {}: {}", short(&loss.object), contract_name(loss.kind), short(&loss.detail));
         Line::new(style).push(Tone::Warning, "lost:  ").push(Tone::Plain, &text).write(out)?;
     }
     write_more(out, losses.len().saturating_sub(LOSSES_SHOWN_MAX), "losses", style)
