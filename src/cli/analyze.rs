@@ -52,7 +52,6 @@ fn read_options(arguments: &ReadingArguments) -> ReadOptions {
     ReadOptions {
         jobs: arguments.jobs.map_or(default.jobs, usize::from),
         record_bytes_max: arguments.record_bytes_max.unwrap_or(default.record_bytes_max),
-        ..default
     }
 }
 

@@ -194,7 +194,8 @@ pub(super) enum Format {
 }
 
 fn parse_alias(text: &str) -> Result<(Text, Text), String> {
-    let (alias, key) = text.split_once('=').ok_or("expected NAME=ARN, such as alias/karpenter-ebs-key=arn:aws:kms:…")?;
+    let (alias, key) =
+        text.split_once('=').ok_or("expected NAME=ARN, such as alias/karpenter-ebs-key=arn:aws:kms:…")?;
     if !alias.starts_with("alias/") && !alias.contains(":alias/") {
         return Err(format!("`{alias}` is no alias: aliases begin with `alias/`"));
     }
@@ -216,7 +217,8 @@ fn parse_bytes(text: &str) -> Result<usize, String> {
         Some((end, 'g')) => (&lower[..end], 30),
         _ => (lower.as_str(), 0),
     };
-    let number: usize = digits.parse().map_err(|_| "expected a number of bytes, such as 500000, 512k or 16m")?;
+    let number: usize =
+        digits.parse().map_err(|_| "expected a number of bytes, such as 500000, 512k or 16m")?;
     number
         .checked_mul(1 << shift)
         .filter(|bytes| (1024..=1 << 30).contains(bytes))
@@ -240,7 +242,9 @@ mod tests {
     #[test]
     fn an_alias_points_to_a_key() {
         assert!(parse_alias("alias/ebs=11111111-2222-3333-4444-555555555555").is_ok());
-        for text in ["alias/ebs", "ebs=11111111-2222-3333-4444-555555555555", "alias/ebs=alias/other", "alias/ebs="] {
+        for text in
+            ["alias/ebs", "ebs=11111111-2222-3333-4444-555555555555", "alias/ebs=alias/other", "alias/ebs="]
+        {
             assert!(parse_alias(text).is_err(), "{text}");
         }
     }

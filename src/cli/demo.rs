@@ -35,7 +35,8 @@ fn collect(directory: &Dir<'static>, objects: &mut Vec<SourceObject>) {
         match entry {
             DirEntry::Dir(inner) => collect(inner, objects),
             DirEntry::File(file) => {
-                objects.push(SourceObject::memory(&format!("demo:{}", file.path().display()), file.contents()));
+                objects
+                    .push(SourceObject::memory(&format!("demo:{}", file.path().display()), file.contents()));
             }
         }
     }

@@ -120,7 +120,7 @@ fn write_result(answer: &Answer, format: Format, table: Table) -> io::Result<()>
         }
         Format::Wide => {
             let mut out = anstream::AutoStream::auto(io::stdout().lock());
-            report::write_wide_table(&mut out, case, findings, Layout { columns: None, ..layout() })?;
+            report::write_wide_table(&mut out, case, findings, layout().style)?;
         }
         Format::Json => report::write_json(&mut out, case, findings, TOOL)?,
         Format::Jsonl => report::write_json_lines(&mut out, case, findings)?,
@@ -194,7 +194,10 @@ mod tests {
             export.targets(Table::Volumes).iter().map(|target| target.path.display().to_string()).collect()
         };
         assert_eq!(paths("csv=out.csv"), ["out.csv"]);
-        assert_eq!(paths("csv=out"), ["out/nodes.csv", "out/volumes.csv", "out/timeline.csv", "out/findings.csv"]);
+        assert_eq!(
+            paths("csv=out"),
+            ["out/nodes.csv", "out/volumes.csv", "out/timeline.csv", "out/findings.csv"]
+        );
         assert_eq!(paths("json=case"), ["case"]);
         for text in ["json", "json=", "xml=a.xml"] {
             assert!(text.parse::<Export>().is_err(), "{text}");

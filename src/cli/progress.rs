@@ -12,8 +12,7 @@ use crate::archive::Progress;
 /// Without a terminal, at most one line in this time.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
-const TEMPLATE: &str =
-    "{bar:24} {bytes}/{total_bytes} · {msg} · {eta} left";
+const TEMPLATE: &str = "{bar:24} {bytes}/{total_bytes} · {msg} · {eta} left";
 const TEMPLATE_WITHOUT_TOTAL: &str = "{spinner} {bytes} · {msg} · {elapsed}";
 
 /// Progress on standard error.

@@ -36,17 +36,15 @@ pub(super) fn read(arguments: &WindowArguments, now: Timestamp) -> anyhow::Resul
 fn time(text: &str) -> anyhow::Result<Timestamp> {
     let text = text.trim();
     let midnight = format!("{text}T00:00:00Z");
-    Timestamp::parse(text)
-        .or_else(|| Timestamp::parse(&midnight))
-        .with_context(|| "not a time: write 2026-03-02T10:00:00Z, 2026-03-02T12:00:00+02:00 or 2026-03-02".to_owned())
+    Timestamp::parse(text).or_else(|| Timestamp::parse(&midnight)).with_context(|| {
+        "not a time: write 2026-03-02T10:00:00Z, 2026-03-02T12:00:00+02:00 or 2026-03-02".to_owned()
+    })
 }
 
 fn seconds(text: &str) -> anyhow::Result<i64> {
     let hint = || format!("--since {text}: not a duration: write 30m, 2h, 7d or \"1 week\"");
     let span: Span = text.trim().parse().with_context(hint)?;
-    let seconds = span
-        .total((Unit::Second, SpanRelativeTo::days_are_24_hours()))
-        .with_context(hint)?;
+    let seconds = span.total((Unit::Second, SpanRelativeTo::days_are_24_hours())).with_context(hint)?;
     if seconds <= 0.0 {
         bail!("--since {text}: a duration must be longer than nothing");
     }
