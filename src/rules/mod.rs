@@ -2,5 +2,6 @@
 //! reads no clock.
 
 mod finding;
+pub mod remediation;
 
 pub use finding::{Document, Finding, Remediation, Severity, Subject, SubjectKind};
