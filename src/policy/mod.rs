@@ -16,7 +16,7 @@ mod principal;
 pub use compare::{PermissionChange, PolicyDifference, StatementChange, compare};
 pub use condition::Condition;
 pub use decide::{Decision, Request, decide};
-pub use document::{Effect, Policy, PolicyError, Selection, Statement, StatementName};
+pub use document::{Effect, POLICY_BYTES_MAX, Policy, PolicyError, Selection, Statement, StatementName};
 pub use ebs::{EBS_ACTIONS, EbsAction, Need, decide_launch, ec2_endpoint};
 pub use principal::{Principal, Principals};
 

@@ -8,7 +8,7 @@ pub(super) fn matches(pattern: &str, text: &str) -> bool {
     run(&letters(pattern), &letters(text), '*', |wanted, letter| wanted == '?' || wanted == letter)
 }
 
-/// As [`matches`], for ASCII letters of either case: action names.
+/// As [`matches()`], for ASCII letters of either case: action names.
 pub(super) fn matches_ignoring_case(pattern: &str, text: &str) -> bool {
     matches(&pattern.to_ascii_lowercase(), &text.to_ascii_lowercase())
 }
