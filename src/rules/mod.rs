@@ -2,6 +2,7 @@
 //! reads no clock.
 
 mod finding;
+pub mod remediation;
 
 pub use finding::{Document, Finding, Remediation, Severity, Subject, SubjectKind};
 
