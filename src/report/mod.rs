@@ -1,1 +1,23 @@
-//! report
+//! From a case and its findings to bytes, in every form of output.
+//!
+//! A [`Case`](crate::correlate::Case) and [`Finding`](crate::rules::Finding)s come in, bytes go out to a
+//! writer. Nothing here prints, opens a file or reads a clock, and nothing that a log says can run in the
+//! terminal or the spreadsheet that shows it. The same case gives the same bytes.
+
+mod abbreviate;
+mod document;
+#[cfg(test)]
+mod incident;
+mod sanitize;
+mod sentence;
+mod style;
+mod summary;
+mod table;
+
+pub use document::{
+    SCHEMA_VERSION, Tool, schema, timeline_entry, write_json, write_json_lines, write_schema,
+};
+pub use sanitize::{is_hazardous, sanitize};
+pub use style::Style;
+pub use summary::write_summary;
+pub use table::{Layout, write_table, write_wide_table};
