@@ -4,7 +4,12 @@
 //! rests on. Nothing here does I/O or reads a clock, and no rule knows another. What the archive does not show
 //! makes a verdict undetermined, never a finding.
 
+mod account_default_used;
+mod alias_repointed;
+mod aws_managed_key_used;
+mod cluster_secrets_key_used;
 mod finding;
+mod foreign_key_used;
 mod guard_denial;
 mod identity_policy_denial;
 mod key_condition;
@@ -19,12 +24,16 @@ mod resource_policy_denial;
 mod rule;
 mod ruled_out;
 mod service_linked_role_denial;
+mod several_keys_used;
 mod snapshot_key_denial;
+mod snapshot_key_kept;
 #[cfg(test)]
 mod testing;
 mod tool;
+mod unencrypted_volumes;
 mod view;
 mod wording;
+mod wrong_key;
 
 pub use finding::{Document, Finding, Remediation, Severity, Subject, SubjectKind};
 pub use rule::{HEADINGS, Rule, Verdict};
@@ -43,6 +52,14 @@ pub static RULES: &[&Rule] = &[
     &key_not_found::RULE,
     &snapshot_key_denial::RULE,
     &service_linked_role_denial::RULE,
+    &account_default_used::RULE,
+    &aws_managed_key_used::RULE,
+    &snapshot_key_kept::RULE,
+    &alias_repointed::RULE,
+    &cluster_secrets_key_used::RULE,
+    &foreign_key_used::RULE,
+    &unencrypted_volumes::RULE,
+    &several_keys_used::RULE,
 ];
 
 /// The rule with this id, in upper or lower case.
