@@ -8,6 +8,7 @@ mod account_default_used;
 mod alias_repointed;
 mod aws_managed_key_used;
 mod cluster_secrets_key_used;
+mod ending;
 mod finding;
 mod foreign_key_used;
 mod guard_denial;
@@ -17,7 +18,11 @@ mod key_disabled;
 mod key_not_found;
 mod key_pending_deletion;
 mod key_policy;
+mod launch_aborted;
+mod launch_failure;
+mod launch_loop;
 mod refusal;
+mod registration_timeout;
 pub mod remediation;
 mod remedy;
 mod resource_policy_denial;
@@ -27,6 +32,10 @@ mod service_linked_role_denial;
 mod several_keys_used;
 mod snapshot_key_denial;
 mod snapshot_key_kept;
+mod spot_interruption;
+mod terminated_by_auto_scaling;
+mod terminated_by_karpenter;
+mod terminated_by_principal;
 #[cfg(test)]
 mod testing;
 mod tool;
@@ -60,6 +69,14 @@ pub static RULES: &[&Rule] = &[
     &foreign_key_used::RULE,
     &unencrypted_volumes::RULE,
     &several_keys_used::RULE,
+    &spot_interruption::RULE,
+    &registration_timeout::RULE,
+    &terminated_by_karpenter::RULE,
+    &terminated_by_principal::RULE,
+    &launch_aborted::RULE,
+    &launch_loop::RULE,
+    &launch_failure::RULE,
+    &terminated_by_auto_scaling::RULE,
 ];
 
 /// The rule with this id, in upper or lower case.
