@@ -137,10 +137,10 @@ fn evaluate(view: &FleetView<'_>) -> Vec<Verdict> {
         }
     }
     let mut verdicts: Vec<Verdict> = Vec::new();
+    let mut nodes = view.nodes_by_place();
     for (place, found) in defaults {
         if !found.changes.is_empty() {
-            let nodes = case.nodes.iter().filter(|node| (&node.account_id, &node.region) == place);
-            verdicts.push(fire(place, &found, nodes));
+            verdicts.push(fire(place, &found, nodes.remove(&place).unwrap_or_default()));
         } else if found.nameless > 0 {
             verdicts.push(Verdict::undetermined(format!(
                 "the key that became the default in {}/{}: the record does not name it",
@@ -151,18 +151,15 @@ fn evaluate(view: &FleetView<'_>) -> Vec<Verdict> {
     if verdicts.is_empty() { vec![Verdict::Silent] } else { verdicts }
 }
 
-fn fire<'a>(
-    (account_id, region): Place<'_>,
-    found: &Defaults<'_>,
-    nodes: impl Iterator<Item = &'a Node>,
-) -> Verdict {
+fn fire((account_id, region): Place<'_>, found: &Defaults<'_>, nodes: Vec<&Node>) -> Verdict {
     let changes = &found.changes;
     let first = changes[0].event;
-    let concerned = nodes.filter(|node| node.launched_at.is_some_and(|at| at >= first.time)).filter(|node| {
-        node.volumes
-            .iter()
-            .any(|volume| matches!(volume.key_origin, KeyOrigin::AccountDefault | KeyOrigin::AwsManaged))
-    });
+    let concerned =
+        nodes.into_iter().filter(|node| node.launched_at.is_some_and(|at| at >= first.time)).filter(|node| {
+            node.volumes
+                .iter()
+                .any(|volume| matches!(volume.key_origin, KeyOrigin::AccountDefault | KeyOrigin::AwsManaged))
+        });
     let concerned = concerned.count();
     let listed = changes.iter().map(|change| {
         let event = change.event;

@@ -12,7 +12,7 @@ use super::remedy;
 use super::rule::{Evaluate, Rule, Verdict};
 use super::tool::{tool, who, with_tool};
 use super::view::KeyView;
-use super::wording::{count, key_name, list, plain, principal_name, span};
+use super::wording::{count, key_name, plain, principal_name, span, verb};
 use crate::correlate::Confidence;
 use crate::event::{Detail, Event, KeyArn};
 use crate::policy::{Decision, Policy, compare};
@@ -57,6 +57,9 @@ const CAUSE_SECONDS_MAX: i64 = 24 * 3_600;
 
 /// Most refused calls (principal and action) that are put to the policies.
 const CALLS_MAX: usize = 20;
+
+/// Most refusals that the finding cites.
+const REFUSALS_CITED_MAX: usize = 50;
 
 /// Most lines of lost permissions in a finding.
 const LINES_MAX: usize = 6;
@@ -217,12 +220,17 @@ fn fire(
     let policies = old.and_then(policy_of).zip(policy_of(change));
     let lost = match &policies {
         Some((old, new)) => {
-            let lines = compare(old, new).lines();
-            let lost: Vec<String> = lines
+            let lost: Vec<String> = compare(old, new)
+                .lines()
                 .into_iter()
-                .filter(|line| line.contains("no longer") || line.ends_with("is gone"))
+                .filter(|line| line.contains(" may no longer ") || line.ends_with(" is gone"))
+                .map(|line| plain(&line))
                 .collect();
-            format!(" What was lost: {}.", list(lost, LINES_MAX))
+            let shown = lost.iter().take(LINES_MAX).cloned().collect::<Vec<_>>().join("; ");
+            match lost.len().saturating_sub(LINES_MAX) {
+                0 => format!(" What was lost: {shown}."),
+                more => format!(" What was lost: {shown}; and {more} more."),
+            }
         }
         None => {
             missing.push(
@@ -245,11 +253,11 @@ fn fire(
     missing.push("grants and IAM policies that may have allowed it as well".to_owned());
     let mut evidence = vec![change.event_id.clone(), first.event_id.clone()];
     evidence.extend(old.map(|event| event.event_id.clone()));
-    evidence.extend(view.refusals.iter().map(|refusal| refusal.event.event_id.clone()));
+    evidence
+        .extend(view.refusals.iter().take(REFUSALS_CITED_MAX).map(|refusal| refusal.event.event_id.clone()));
     Verdict::fires(Finding {
         explanation: format!(
-            "At {} {}{session}{}{from} replaced the policy of {key}. {} after that, at {}, KMS first refused {} to \
-             {}; {} so far.{lost}",
+            "At {} {}{session}{}{from} replaced the policy of {key}. {} after that, at {}, KMS first refused {} to {}; {} refused.{lost}",
             change.time,
             who(change),
             with_tool(change),
@@ -257,7 +265,7 @@ fn fire(
             first.time,
             refusal.action(),
             plain(principal),
-            count(nodes, "refused node")
+            format_args!("{} {}", count(nodes, "node"), verb(nodes, "was", "were"))
         ),
         evidence,
         ruled_out: vec![

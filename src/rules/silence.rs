@@ -134,10 +134,10 @@ fn evaluate(view: &FleetView<'_>) -> Vec<Verdict> {
             events.entry(place).or_default().push((event.time.second(), &event.event_id));
         }
     }
+    let mut nodes = view.nodes_by_place();
     for (place, gaps) in &found {
         let events = events.get(place).map_or(&[][..], Vec::as_slice);
-        let nodes: Vec<&Node> =
-            case.nodes.iter().filter(|node| (&node.account_id, &node.region) == *place).collect();
+        let nodes = nodes.remove(place).unwrap_or_default();
         verdicts.extend(gaps.iter().map(|gap| fire(*place, *gap, events, &nodes)));
     }
     if verdicts.is_empty() { vec![Verdict::Silent] } else { verdicts }
