@@ -124,9 +124,9 @@ fn coverage_and_sorted_losses_are_in_the_document() {
     assert_eq!(
         document["coverage"]["losses"],
         json!([
-            {"object": "logs/one.json.gz", "record": 9, "kind": "invalid-json", "detail": "no JSON at byte 4711"},
             {"object": "logs/two.json.gz", "record": null, "kind": "truncated-compression",
-             "detail": "the stream ends early at byte 812"}
+             "detail": "the stream ends early at byte 812"},
+            {"object": "logs/one.json.gz", "record": 9, "kind": "invalid-json", "detail": "no JSON at byte 4711"}
         ])
     );
     assert_eq!(
