@@ -19,6 +19,8 @@ pub struct Case {
     pub launch_failures: Vec<LaunchFailure>,
     /// Keys that launches used or were refused, sorted by ARN.
     pub keys: Vec<KeySummary>,
+    /// What was configured when.
+    pub history: super::History,
 }
 
 /// One instance, from its launch to its end.

@@ -1,6 +1,156 @@
 //! From events to nodes, failed launches and keys. Pure, deterministic, and blind to the order in which
 //! events arrive.
+//!
+//! [`Evidence::gather`] makes one sorted set of the events; [`correlate`] builds the histories
+//! ([`History`]), the nodes and what is joined to them, and judges each node by its own evidence. What a
+//! join cannot prove is marked as inferred; what the archive does not show stays unknown.
 
 mod case;
+mod evidence;
+mod expectation;
+mod failures;
+mod filter;
+mod history;
+mod key;
+mod key_use;
+mod launches;
+mod summary;
+mod termination;
+mod verdict;
+mod volumes;
 
 pub use case::*;
+pub use evidence::Evidence;
+pub use expectation::Expectations;
+pub use filter::Filter;
+pub use history::{ClusterKey, ConfiguredMappings, Dated, DefaultKey, History, Place};
+pub use key::{WrittenKey, is_same_key};
+pub use key_use::SESSION_JOIN_SECONDS_MAX;
+pub use termination::REGISTRATION_TIMEOUT_SECONDS;
+pub use verdict::RECORDING_SECONDS_MAX;
+
+use std::collections::HashMap;
+
+use crate::event::{Coverage, Event, Id, Text};
+use expectation::{Resolver, common_key};
+use launches::{Draft, Drafts};
+
+/// What is asked of the evidence.
+#[derive(Clone, Debug, Default)]
+pub struct Question {
+    /// What the user says about keys.
+    pub expectations: Expectations,
+    /// Which nodes are of interest.
+    pub filter: Filter,
+}
+
+/// Builds the case. `coverage` must already be settled with the evidence.
+#[must_use]
+pub fn correlate(evidence: Evidence, coverage: Coverage, question: &Question) -> Case {
+    let events = evidence.events;
+    let history = History::build(&events);
+    let mut drafts = Drafts::build(&events);
+    for draft in &mut drafts.drafts {
+        termination::note_life(draft, &events);
+    }
+    key_use::join(&events, &mut drafts);
+    let launch_failures = failures::find(&events, &drafts);
+    let resolver = Resolver { events: &events, history: &history, expectations: &question.expectations };
+    let context = Context {
+        resolver,
+        later: volumes::LaterVolumes::build(&events),
+        ended_grants: volumes::ended_grants(&events),
+        cleanups: termination::cleanups(&events),
+        recorded: verdict::RecordedKeyUse::build(&events),
+    };
+    let mut nodes: Vec<Node> = drafts
+        .drafts
+        .into_iter()
+        .filter(|draft| question.filter.may_admit(&draft.node))
+        .map(|draft| context.judge(draft))
+        .filter(|node| question.filter.admits_node(node))
+        .collect();
+    nodes.sort_by(|one, two| {
+        let key = |node: &Node| (node.launched_at.is_none(), node.launched_at);
+        key(one).cmp(&key(two)).then_with(|| {
+            (&one.account_id, &one.region, &one.instance_id).cmp(&(
+                &two.account_id,
+                &two.region,
+                &two.instance_id,
+            ))
+        })
+    });
+    let launch_failures =
+        launch_failures.into_iter().filter(|failure| question.filter.admits_failure(failure)).collect();
+    let keys = summary::keys(&nodes, &events, &history);
+    Case { events, coverage, nodes, launch_failures, keys, history }
+}
+
+/// What all nodes are judged with.
+struct Context<'a> {
+    resolver: Resolver<'a>,
+    later: volumes::LaterVolumes<'a>,
+    ended_grants: HashMap<&'a Text, Vec<u32>>,
+    cleanups: HashMap<&'a Id, Vec<u32>>,
+    recorded: verdict::RecordedKeyUse,
+}
+
+impl Context<'_> {
+    fn judge(&self, mut draft: Draft) -> Node {
+        let events: &[Event] = self.resolver.events;
+        let mut found = volumes::find(&mut draft, events, &self.later);
+        volumes::note_ended_grants(&mut draft, events, &self.ended_grants);
+        let configured = self.resolver.configured(&draft);
+        let expected = self.resolver.expected(&draft, &configured);
+        for volume in &mut found {
+            volume.volume.key_origin =
+                verdict::origin_of(&self.resolver, &draft, &configured, &expected, volume);
+        }
+        let mut refused_by: Vec<u32> = found
+            .iter()
+            .filter(|found| {
+                found.volume.role == Some(VolumeRole::Launch) && found.volume.outcome != VolumeOutcome::Used
+            })
+            .flat_map(|found| found.events.iter().copied())
+            .filter(|event| events[*event as usize].error.is_some())
+            .collect();
+        refused_by.sort_unstable();
+        refused_by.dedup();
+        let found: Vec<Volume> = found.into_iter().map(|found| found.volume).collect();
+        let (key_verdict, deciding) = verdict::judge(&draft, &found, &expected, &self.recorded);
+        let termination = termination::find(&mut draft, events, &found, &refused_by, &self.cleanups);
+        if let Some(mappings) = &configured.mappings {
+            for event in &mappings.events {
+                draft.note(*event, TimelineRole::Configuration);
+            }
+        }
+        draft.timeline.sort_by_key(|entry| (entry.event, entry.role));
+        draft.timeline.dedup_by_key(|entry| entry.event);
+        let mut node = draft.node;
+        node.key_verdict = key_verdict;
+        node.key_origin = deciding.map_or(KeyOrigin::Unknown, |index| found[index].key_origin);
+        node.used_keys = used_keys(&found);
+        node.expected_key = common_key(&expected);
+        node.expected_keys = expected;
+        node.volumes = found;
+        node.ended_at = termination.as_ref().map(|termination| termination.at);
+        node.termination = termination;
+        node.timeline = draft.timeline;
+        node
+    }
+}
+
+/// Keys of the launch's volumes that were used, each once.
+fn used_keys(volumes: &[Volume]) -> Vec<Text> {
+    let mut keys: Vec<Text> = volumes
+        .iter()
+        .filter(|volume| volume.role == Some(VolumeRole::Launch) && volume.outcome == VolumeOutcome::Used)
+        .filter_map(|volume| volume.key_arn.clone())
+        .collect();
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+#[cfg(test)]
+mod tests;

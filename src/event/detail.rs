@@ -308,16 +308,12 @@ pub enum KmsOperation {
     ReEncrypt,
     /// `Decrypt`: a volume is opened.
     Decrypt,
-    /// `Encrypt`.
-    Encrypt,
     /// `DescribeKey`.
     DescribeKey,
     /// `RetireGrant`.
     RetireGrant,
     /// `RevokeGrant`.
     RevokeGrant,
-    /// Another operation, kept because it failed.
-    Other,
 }
 
 /// The use of a key, a grant on it, or a refusal.

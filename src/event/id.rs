@@ -16,7 +16,7 @@ pub struct Id(Packed);
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Packed {
-    Uuid(u128),
+    Uuid([u8; 16]),
     Text(Text),
 }
 
@@ -30,11 +30,11 @@ impl Id {
         })
     }
 
-    fn write_uuid(value: u128) -> [u8; 36] {
+    fn write_uuid(value: [u8; 16]) -> [u8; 36] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [b'-'; 36];
         let mut at = 0;
-        for (index, byte) in value.to_be_bytes().into_iter().enumerate() {
+        for (index, byte) in value.into_iter().enumerate() {
             if matches!(index, 4 | 6 | 8 | 10) {
                 at += 1;
             }
@@ -56,7 +56,7 @@ impl Id {
     }
 }
 
-fn parse_uuid(text: &[u8]) -> Option<u128> {
+fn parse_uuid(text: &[u8]) -> Option<[u8; 16]> {
     if text.len() != 36 {
         return None;
     }
@@ -71,7 +71,7 @@ fn parse_uuid(text: &[u8]) -> Option<u128> {
         };
         value = value << 4 | u128::from(digit);
     }
-    Some(value)
+    Some(value.to_be_bytes())
 }
 
 impl Ord for Id {

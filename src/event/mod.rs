@@ -10,15 +10,16 @@ mod denial;
 mod detail;
 mod id;
 mod identity;
-mod member;
 mod parse;
 mod record;
 mod relevance;
 mod time;
 
 pub use arn::{KeyArn, partition_of_region};
-pub use coverage::{Coverage, Loss, LossKind, ObjectCounts, RecordCounts, Scope, ScopeActivity};
-pub use denial::{Denial, DenialKind};
+pub use coverage::{
+    Coverage, HourActivity, Loss, LossKind, ObjectCounts, RecordCounts, Scope, ScopeActivity,
+};
+pub use denial::{Denial, DenialKind, ExplicitDenyIn, is_key_state_failure, is_refusal, is_throttling};
 pub use detail::{
     AliasChange, BlockDevice, Detail, EbsDefault, EventSelectors, FleetError, FleetInstance, FleetLaunch,
     ImageCopy, InstanceState, KeyStateChange, KmsOperation, KmsUse, Launch, LaunchTemplate, LaunchedInstance,

@@ -1,1 +1,31 @@
-//! report
+//! From a case and its findings to bytes, in every form of output.
+//!
+//! A [`Case`](crate::correlate::Case) and [`Finding`](crate::rules::Finding)s come in, bytes go out to a
+//! writer. Nothing here prints, opens a file or reads a clock, and nothing that a log says can run in the
+//! terminal or the spreadsheet that shows it. The same case gives the same bytes.
+
+mod abbreviate;
+mod columns;
+mod csv;
+mod document;
+#[cfg(test)]
+mod incident;
+#[cfg(feature = "parquet")]
+mod parquet;
+mod sanitize;
+mod sentence;
+mod style;
+mod summary;
+mod table;
+
+pub use columns::{Table, UnknownTable, column_reference};
+pub use csv::write_csv;
+pub use document::{
+    SCHEMA_VERSION, Tool, schema, timeline_entry, write_json, write_json_lines, write_schema,
+};
+#[cfg(feature = "parquet")]
+pub use parquet::write_parquet;
+pub use sanitize::{is_hazardous, sanitize};
+pub use style::Style;
+pub use summary::write_summary;
+pub use table::{Layout, write_table, write_wide_table};

@@ -1,1 +1,141 @@
-//! source
+//! Where bytes come from: a directory, a file, standard input, memory, or a remote store.
+//!
+//! A SOURCE as the user writes it comes in; [`SourceObject`]s go out, sorted, each with a way to open it.
+//! Nothing here looks into the bytes: whether an object is a log is for `archive` to find out, and
+//! the kinds of source must differ nowhere above this module.
+
+pub mod disk;
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::event::Text;
+
+/// One object: a file, an S3 object, a page of an API, standard input.
+#[derive(Clone)]
+pub struct SourceObject {
+    /// The object's path or URI, as reports cite it.
+    pub uri: Text,
+    /// Stored size in bytes, where the listing told it.
+    pub size: Option<u64>,
+    /// Whether the object claims to be a log, by its name or because the user named it: then it is a
+    /// loss if it holds none. Anything else that holds no log is merely skipped.
+    pub is_named_as_log: bool,
+    place: Place,
+}
+
+#[derive(Clone)]
+enum Place {
+    Disk(PathBuf),
+    StandardInput,
+    Memory(Arc<[u8]>),
+    Remote(Arc<dyn Fetch>),
+}
+
+/// Opens an object of a remote store.
+pub trait Fetch: Send + Sync {
+    /// Begins reading the object's bytes from its start. May be called more than once.
+    ///
+    /// # Errors
+    /// When the object cannot be opened; reading may fail later too.
+    fn open(&self) -> io::Result<Box<dyn Read + Send>>;
+}
+
+impl SourceObject {
+    /// A file. `uri` is its path, lossily decoded where it is no UTF-8; the path itself is what is opened.
+    #[must_use]
+    pub fn file(path: PathBuf, size: Option<u64>) -> Self {
+        let uri: Text = path.to_string_lossy().into();
+        Self { is_named_as_log: has_log_name(&uri), uri, size, place: Place::Disk(path) }
+    }
+
+    /// Standard input, `-`. It can be opened once.
+    #[must_use]
+    pub fn standard_input() -> Self {
+        Self { uri: "-".into(), size: None, is_named_as_log: true, place: Place::StandardInput }
+    }
+
+    /// Bytes in memory.
+    #[must_use]
+    pub fn memory(uri: &str, bytes: impl Into<Arc<[u8]>>) -> Self {
+        let bytes = bytes.into();
+        Self {
+            uri: uri.into(),
+            size: Some(bytes.len() as u64),
+            is_named_as_log: has_log_name(uri),
+            place: Place::Memory(bytes),
+        }
+    }
+
+    /// An object of a remote store.
+    #[must_use]
+    pub fn remote(uri: &str, size: Option<u64>, fetch: Arc<dyn Fetch>) -> Self {
+        Self { uri: uri.into(), size, is_named_as_log: has_log_name(uri), place: Place::Remote(fetch) }
+    }
+
+    /// Begins reading the object from its start.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn open(&self) -> io::Result<Box<dyn Read + Send>> {
+        match &self.place {
+            Place::Disk(path) => Ok(Box::new(File::open(path)?)),
+            Place::StandardInput => Ok(Box::new(io::stdin())),
+            Place::Memory(bytes) => Ok(Box::new(Cursor::new(Arc::clone(bytes)))),
+            Place::Remote(fetch) => fetch.open(),
+        }
+    }
+}
+
+impl fmt::Debug for SourceObject {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("SourceObject").field("uri", &self.uri).field("size", &self.size).finish()
+    }
+}
+
+/// Whether a name is one that logs have: `.json`, `.jsonl`, `.ndjson`, `.gz`, `.zst`, in any case.
+#[must_use]
+pub fn has_log_name(name: &str) -> bool {
+    let name = name.rsplit(['/', '\\']).next().unwrap_or(name);
+    let Some((stem, extension)) = name.rsplit_once('.') else { return false };
+    // An archive of files is no log, although it is compressed as logs are.
+    let is_archive = stem.len() >= 4 && stem.is_char_boundary(stem.len() - 4) && {
+        stem[stem.len() - 4..].eq_ignore_ascii_case(".tar")
+    };
+    !is_archive
+        && ["json", "jsonl", "ndjson", "gz", "zst", "zstd"]
+            .iter()
+            .any(|log_extension| extension.eq_ignore_ascii_case(log_extension))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SourceObject, has_log_name};
+    use std::io::Read;
+
+    #[test]
+    fn log_names_are_told_by_their_extension() {
+        for name in
+            ["a.json", "AWSLogs/1/x.json.gz", "C:\\logs\\a.JSONL", "x.ndjson.zst", "trail.gz", "é.json"]
+        {
+            assert!(has_log_name(name), "{name}");
+        }
+        for name in ["README.md", "flows.csv", "json", "dir.json/README", "logs.tar.gz", ""] {
+            assert!(!has_log_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_object_in_memory_opens_again_and_again() {
+        let object = SourceObject::memory("memory:a.json", b"{}".to_vec());
+        assert_eq!(object.size, Some(2));
+        for _ in 0..2 {
+            let mut text = String::new();
+            object.open().expect("memory opens").read_to_string(&mut text).expect("memory reads");
+            assert_eq!(text, "{}");
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! Compressed bytes -> text: gzip with all its members, zstd with all its frames, or text as it is.
+//!
+//! An opened object comes in, inflated text goes out, piece by piece or as a whole. Every fault of the
+//! compression becomes a [`Fault`], after the text before it; checksums are always verified. Memory is
+//! bounded by the buffers, whatever a stream claims of its own size.
+
+use std::io::{self, BufRead, Read};
+
+use flate2::{Decompress, FlushDecompress, Status};
+
+use crate::event::LossKind;
+
+/// How far back DEFLATE may refer.
+pub(super) const HISTORY_BYTES: usize = 32 * 1024;
+const GZIP_MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// DEFLATE expands no further than this.
+const GZIP_RATIO_MAX: usize = 1_032;
+/// Larger windows are refused, as by the zstd command.
+const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+
+/// Why the text of an object ends before it should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// Kind of loss.
+    pub kind: LossKind,
+    /// What happened.
+    pub detail: String,
+}
+
+impl Fault {
+    fn new(kind: LossKind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into() }
+    }
+
+    fn of_input(error: &io::Error) -> Self {
+        Self::new(LossKind::Unreadable, format!("reading fails: {error}"))
+    }
+}
+
+/// How an object is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Compression {
+    None,
+    Gzip,
+    Zstd,
+}
+
+impl Compression {
+    /// Told by the first bytes, never by the name.
+    pub(super) fn of(first_bytes: &[u8]) -> Self {
+        let is_skippable_frame = first_bytes.len() >= 4
+            && first_bytes[0] & 0xf0 == 0x50
+            && first_bytes[1..4] == [0x2a, 0x4d, 0x18];
+        if first_bytes.starts_with(&GZIP_MAGIC[..2]) {
+            Self::Gzip
+        } else if first_bytes.starts_with(&ZSTD_MAGIC) || is_skippable_frame {
+            Self::Zstd
+        } else {
+            Self::None
+        }
+    }
+}
+
+/// Gives text, piece by piece.
+pub(super) enum Inflater<R: BufRead> {
+    /// Text as it is.
+    Plain(R),
+    /// gzip.
+    Gzip(Box<Members<R>>),
+    /// zstd.
+    Zstd(Box<zstd::stream::read::Decoder<'static, R>>),
+}
+
+impl<R: BufRead> Inflater<R> {
+    /// Of an input whose first bytes tell its compression.
+    pub(super) fn new(compression: Compression, input: R) -> Result<Self, Fault> {
+        Ok(match compression {
+            Compression::None => Self::Plain(input),
+            Compression::Gzip => Self::Gzip(Box::new(Members::new(input))),
+            Compression::Zstd => {
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(input)
+                    .map_err(|error| Fault::of_input(&error))?;
+                decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(|error| Fault::of_input(&error))?;
+                Self::Zstd(Box::new(decoder))
+            }
+        })
+    }
+
+    /// Writes text to `buffer` from `at` on and tells how much; nothing means that the text is over. What
+    /// stands before `at` must be the text before, at least [`HISTORY_BYTES`] of it.
+    pub(super) fn inflate(&mut self, buffer: &mut [u8], at: usize) -> Result<usize, Fault> {
+        let free = &mut buffer[at..];
+        match self {
+            Self::Plain(input) => loop {
+                match input.read(free) {
+                    Ok(length) => return Ok(length),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(Fault::of_input(&error)),
+                }
+            },
+            Self::Gzip(members) => members.inflate(free),
+            Self::Zstd(decoder) => decoder.read(free).map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => {
+                    Fault::new(LossKind::TruncatedCompression, "the zstd stream ends early")
+                }
+                // What zstd itself finds comes as `Other`; anything else is the input's.
+                io::ErrorKind::Other => Fault::new(LossKind::CorruptCompression, format!("zstd: {error}")),
+                _ => Fault::of_input(&error),
+            }),
+        }
+    }
+}
+
+/// The members of a gzip file, one after another.
+pub(super) struct Members<R> {
+    input: R,
+    decompress: Decompress,
+    checksum: libdeflater::Crc,
+    length: u32,
+    member: u64,
+    state: MemberState,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum MemberState {
+    Header,
+    Body,
+    Trailer,
+    Over,
+}
+
+impl<R: BufRead> Members<R> {
+    fn new(input: R) -> Self {
+        Self {
+            input,
+            decompress: Decompress::new(false),
+            checksum: libdeflater::Crc::new(),
+            length: 0,
+            member: 0,
+            state: MemberState::Header,
+        }
+    }
+
+    fn inflate(&mut self, free: &mut [u8]) -> Result<usize, Fault> {
+        loop {
+            match self.state {
+                MemberState::Over => return Ok(0),
+                MemberState::Header => {
+                    let is_over = self.peek()?.is_empty();
+                    if is_over && self.member > 0 {
+                        self.state = MemberState::Over;
+                        return Ok(0);
+                    }
+                    self.header()?;
+                    self.decompress.reset(false);
+                    self.checksum = libdeflater::Crc::new();
+                    self.length = 0;
+                    self.state = MemberState::Body;
+                }
+                MemberState::Body => {
+                    let (status, written) = self.body(free)?;
+                    self.checksum.update(&free[..written]);
+                    self.length = self.length.wrapping_add(written as u32);
+                    if status == Status::StreamEnd {
+                        self.state = MemberState::Trailer;
+                    }
+                    if written > 0 {
+                        return Ok(written);
+                    }
+                }
+                MemberState::Trailer => {
+                    self.trailer()?;
+                    self.member += 1;
+                    self.state = MemberState::Header;
+                }
+            }
+        }
+    }
+
+    fn body(&mut self, free: &mut [u8]) -> Result<(Status, usize), Fault> {
+        let input = peek(&mut self.input)?;
+        let (read_before, written_before) = (self.decompress.total_in(), self.decompress.total_out());
+        let is_over = input.is_empty();
+        let result = self.decompress.decompress(input, free, FlushDecompress::None);
+        let read = (self.decompress.total_in() - read_before) as usize;
+        let written = (self.decompress.total_out() - written_before) as usize;
+        self.input.consume(read);
+        match result {
+            Ok(Status::StreamEnd) => Ok((Status::StreamEnd, written)),
+            Ok(_) if written == 0 && is_over => Err(truncated()),
+            Ok(status) => Ok((status, written)),
+            // What came before the error is text still.
+            Err(_) if written > 0 => Ok((Status::Ok, written)),
+            Err(error) => Err(Fault::new(LossKind::CorruptCompression, format!("gzip: {error}"))),
+        }
+    }
+
+    fn header(&mut self) -> Result<(), Fault> {
+        const CHECKSUM: u8 = 2;
+        const EXTRA: u8 = 4;
+        const NAME: u8 = 8;
+        const COMMENT: u8 = 16;
+        let mut magic = [0; 3];
+        for (index, expected) in GZIP_MAGIC.into_iter().enumerate() {
+            if index > 0 && self.member == 0 && self.peek()?.is_empty() {
+                return Err(truncated());
+            }
+            magic[index] = match self.peek()?.first() {
+                Some(byte) if *byte == expected => self.byte()?,
+                _ => {
+                    let detail = if self.member == 0 {
+                        "no gzip header".to_owned()
+                    } else {
+                        format!("bytes that are no gzip follow member {}", self.member)
+                    };
+                    return Err(Fault::new(LossKind::CorruptCompression, detail));
+                }
+            };
+        }
+        let flags = self.byte()?;
+        for _ in 0..6 {
+            self.byte()?;
+        }
+        if flags & EXTRA != 0 {
+            let length = u16::from_le_bytes([self.byte()?, self.byte()?]);
+            for _ in 0..length {
+                self.byte()?;
+            }
+        }
+        for text in [NAME, COMMENT] {
+            if flags & text != 0 {
+                while self.byte()? != 0 {}
+            }
+        }
+        if flags & CHECKSUM != 0 {
+            self.byte()?;
+            self.byte()?;
+        }
+        Ok(())
+    }
+
+    fn trailer(&mut self) -> Result<(), Fault> {
+        let checksum = u32::from_le_bytes([self.byte()?, self.byte()?, self.byte()?, self.byte()?]);
+        let length = u32::from_le_bytes([self.byte()?, self.byte()?, self.byte()?, self.byte()?]);
+        if checksum != self.checksum.sum() || length != self.length {
+            let detail = format!("the checksum or length of gzip member {} is wrong", self.member);
+            return Err(Fault::new(LossKind::CorruptCompression, detail));
+        }
+        Ok(())
+    }
+
+    fn peek(&mut self) -> Result<&[u8], Fault> {
+        peek(&mut self.input)
+    }
+
+    fn byte(&mut self) -> Result<u8, Fault> {
+        let byte = *self.peek()?.first().ok_or_else(truncated)?;
+        self.input.consume(1);
+        Ok(byte)
+    }
+}
+
+fn peek<R: BufRead>(input: &mut R) -> Result<&[u8], Fault> {
+    // Written this way for the borrow checker: a second call returns the buffer that the first one filled.
+    loop {
+        match input.fill_buf() {
+            Ok(_) => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Fault::of_input(&error)),
+        }
+    }
+    input.fill_buf().map_err(|error| Fault::of_input(&error))
+}
+
+fn truncated() -> Fault {
+    Fault::new(LossKind::TruncatedCompression, "the gzip stream ends early")
+}
+
+/// Inflates gzip files of one member as a whole, which is the quickest way.
+pub(super) struct WholeInflater {
+    decompressor: libdeflater::Decompressor,
+    text: Vec<u8>,
+}
+
+impl WholeInflater {
+    /// With an empty buffer that grows as needed.
+    pub(super) fn new() -> Self {
+        Self { decompressor: libdeflater::Decompressor::new(), text: Vec::new() }
+    }
+
+    /// The text of `compressed`, a gzip file of one member whose text is no longer than `text_bytes_max`.
+    /// `None` where it is anything else, or is damaged: then it must be inflated piece by piece.
+    pub(super) fn inflate(&mut self, compressed: &[u8], text_bytes_max: usize) -> Option<&[u8]> {
+        let header = plain_header_length(compressed)?;
+        let (body, trailer) = compressed.split_at_checked(compressed.len().checked_sub(8)?)?;
+        let body = body.get(header..)?;
+        let (checksum, length) = trailer.split_first_chunk::<4>()?;
+        let length = u32::from_le_bytes(length.try_into().ok()?) as usize;
+        if length > text_bytes_max || length / GZIP_RATIO_MAX > body.len() {
+            return None;
+        }
+        // A second member would go unnoticed if it were a copy of the first.
+        if memchr::memmem::find(body, &GZIP_MAGIC).is_some() {
+            return None;
+        }
+        if self.text.len() < length {
+            self.text.resize(length, 0);
+        }
+        let text = &mut self.text[..length];
+        if self.decompressor.deflate_decompress(body, text).ok()? != length {
+            return None;
+        }
+        // Only the trailer at the file's own end counts: with bytes behind the member it does not fit.
+        let text = &self.text[..length];
+        (libdeflater::crc32(text) == u32::from_le_bytes(*checksum)).then_some(text)
+    }
+}
+
+/// Length of a gzip header without optional fields, or with a name only.
+fn plain_header_length(compressed: &[u8]) -> Option<usize> {
+    const NAME: u8 = 8;
+    let header = compressed.first_chunk::<10>()?;
+    if header[..3] != GZIP_MAGIC {
+        return None;
+    }
+    match header[3] {
+        0 => Some(10),
+        NAME => Some(10 + memchr::memchr(0, &compressed[10..])? + 1),
+        _ => None,
+    }
+}

@@ -1,0 +1,117 @@
+//! Launches that made no instance.
+
+use std::collections::HashSet;
+
+use super::case::{LaunchFailure, Provisioner};
+use super::launches::{Drafts, is_by_karpenter};
+use crate::event::{Detail, Event, FleetError, NodeTags, Text};
+
+/// Finds the launches that failed, one entry per event and error code.
+pub(super) fn find(events: &[Event], drafts: &Drafts) -> Vec<LaunchFailure> {
+    // An attempt inside a fleet that made instances after all is no failure.
+    let fulfilled: HashSet<&Text> = events
+        .iter()
+        .filter(|event| event.error.is_none())
+        .filter_map(|event| match &event.detail {
+            Detail::Fleet(fleet) if !fleet.instances.is_empty() => fleet.fleet_id.as_ref(),
+            _ => None,
+        })
+        .collect();
+    let mut failures = Vec::new();
+    for event in events {
+        match &event.detail {
+            Detail::Fleet(fleet) if fleet.instances.is_empty() && !fleet.dry_run => {
+                if is_validation(event, &fleet.tags) {
+                    continue;
+                }
+                let errors = own_error(event).unwrap_or_else(|| fleet.errors.clone());
+                push(&mut failures, event, &fleet.tags, errors, drafts);
+            }
+            Detail::Launch(launch) if launch.instances.is_empty() && !launch.dry_run => {
+                let fleet = launch.tags.fleet_id.as_ref();
+                let is_made_up_for = fleet.is_some_and(|fleet| fulfilled.contains(fleet))
+                    || launch.client_token.as_deref().is_some_and(|token| {
+                        token
+                            .rsplit_once('-')
+                            .is_some_and(|(fleet, _)| fulfilled.contains(&Text::from(fleet)))
+                    });
+                // Karpenter launches through CreateFleet; a RunInstances of its own only validates.
+                if is_made_up_for || is_by_karpenter(event) {
+                    continue;
+                }
+                push(&mut failures, event, &launch.tags, own_error(event).unwrap_or_default(), drafts);
+            }
+            _ => {}
+        }
+    }
+    failures.sort_by(|one, two| {
+        (one.at, &one.event_id, &one.error_code).cmp(&(two.at, &two.event_id, &two.error_code))
+    });
+    failures
+}
+
+/// Karpenter checks a node class with dry runs whose nodepool tag is empty. One that is refused looks like a
+/// refused launch.
+fn is_validation(event: &Event, tags: &NodeTags) -> bool {
+    is_by_karpenter(event) && tags.is_karpenter && tags.nodepool.is_none() && event.error.is_some()
+}
+
+fn own_error(event: &Event) -> Option<Vec<FleetError>> {
+    let error = event.error.as_ref()?;
+    Some(vec![FleetError { code: error.code.clone(), message: error.message.clone(), count: 1 }])
+}
+
+fn push(
+    failures: &mut Vec<LaunchFailure>,
+    event: &Event,
+    tags: &NodeTags,
+    errors: Vec<FleetError>,
+    drafts: &Drafts,
+) {
+    for error in errors {
+        let code = error.code.strip_prefix("Client.").or_else(|| error.code.strip_prefix("Server."));
+        let code = code.map_or_else(|| error.code.clone(), Text::from);
+        if &*code == "DryRunOperation" {
+            continue;
+        }
+        let same = failures
+            .iter_mut()
+            .rev()
+            .take_while(|known| known.event_id == event.event_id)
+            .find(|known| known.error_code == code);
+        if let Some(known) = same {
+            known.count += error.count;
+            continue;
+        }
+        failures.push(LaunchFailure {
+            at: event.time,
+            account_id: event.account_id.clone(),
+            region: event.region.clone(),
+            event_id: event.event_id.clone(),
+            event_name: event.name.clone(),
+            principal_arn: event.identity.principal().cloned(),
+            cluster: tags.cluster.clone(),
+            nodepool: tags.nodepool.clone(),
+            nodeclass: tags.nodeclass.clone(),
+            error_code: code,
+            error_message: Some(error.message).filter(|message| !message.is_empty()),
+            count: error.count,
+            provisioner: provisioner(event, tags, drafts),
+        });
+    }
+}
+
+fn provisioner(event: &Event, tags: &NodeTags, drafts: &Drafts) -> Provisioner {
+    let is_fleets = event.identity.is_invoked_by("ec2fleet.amazonaws.com");
+    let is_role = event.identity.issuer_arn.as_ref().is_some_and(|role| drafts.is_karpenter_role(role));
+    if tags.is_auto_mode || event.identity.is_invoked_by("eks.amazonaws.com") {
+        Provisioner::EksAutoMode
+    } else if event.identity.is_invoked_by("autoscaling.amazonaws.com") || tags.auto_scaling_group.is_some() {
+        Provisioner::Autoscaling
+    } else if is_by_karpenter(event) || is_fleets && (is_role || tags.is_karpenter && tags.nodepool.is_some())
+    {
+        Provisioner::Karpenter
+    } else {
+        Provisioner::Other
+    }
+}

@@ -1,0 +1,403 @@
+//! Nodes and what launched them: from RunInstances, CreateFleet, CreateTags and the ends of instances.
+
+use std::collections::{HashMap, HashSet};
+
+use super::case::{
+    CapacityType, Confidence, LaunchTemplateRef, Node, Provisioner, TimelineRef, TimelineRole,
+};
+use crate::event::{Detail, Event, FleetInstance, Launch, LaunchedInstance, NodeTags, Text};
+
+/// A node in the making.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    pub(super) node: Node,
+    /// Its RunInstances.
+    pub(super) launch: Option<u32>,
+    /// Its CreateFleet.
+    pub(super) fleet: Option<u32>,
+    /// How many instances its RunInstances made.
+    pub(super) launched_together: usize,
+    /// Events with a role that is settled.
+    pub(super) timeline: Vec<TimelineRef>,
+    /// KMS events joined to it.
+    pub(super) key_uses: Vec<super::key_use::JoinedUse>,
+    /// Volumes attached by AttachVolume.
+    pub(super) attachments: Vec<(Text, u32)>,
+    /// First event that shows it alive: registered, running when stopped or ended, given a volume.
+    pub(super) life: Option<u32>,
+    /// Whether CreateTags of a node claim or node name was seen.
+    pub(super) is_registered: bool,
+    /// Ends and attempts to end it, as indices of events.
+    pub(super) ends: Vec<u32>,
+    template_name: Option<Text>,
+}
+
+impl Draft {
+    pub(super) fn note(&mut self, event: u32, role: TimelineRole) {
+        self.timeline.push(TimelineRef { event, role, confidence: Confidence::Observed });
+    }
+
+    pub(super) fn template_name(&self) -> Option<&Text> {
+        self.template_name.as_ref()
+    }
+}
+
+/// All nodes in the making, and the principals known to be Karpenter.
+#[derive(Debug, Default)]
+pub(super) struct Drafts {
+    pub(super) drafts: Vec<Draft>,
+    pub(super) by_instance: HashMap<Text, usize>,
+    karpenter_roles: HashSet<Text>,
+}
+
+/// The version in Karpenter's user agent: the text after `karpenter.sh-`.
+pub(super) fn karpenter_version(user_agent: &str) -> Option<&str> {
+    let mut rest = user_agent;
+    loop {
+        let start = rest.find("karpenter.sh-")?;
+        let is_word_start = start == 0 || !rest.as_bytes()[start - 1].is_ascii_alphanumeric();
+        let version = &rest[start + "karpenter.sh-".len()..];
+        if is_word_start {
+            let end =
+                version.find(|letter: char| letter.is_whitespace() || letter == '/').unwrap_or(version.len());
+            let version = &version[..end];
+            return (!version.is_empty()).then(|| {
+                let number = version.strip_prefix('v');
+                number
+                    .filter(|rest| rest.starts_with(|digit: char| digit.is_ascii_digit()))
+                    .unwrap_or(version)
+            });
+        }
+        rest = version;
+    }
+}
+
+/// Whether Karpenter itself made the call.
+pub(super) fn is_by_karpenter(event: &Event) -> bool {
+    karpenter_version(&event.user_agent).is_some()
+}
+
+fn is_by_auto_mode(event: &Event) -> bool {
+    event.identity.is_invoked_by("eks.amazonaws.com")
+        || &*event.user_agent == "eks.amazonaws.com"
+        || &*event.source_ip == "eks.amazonaws.com"
+}
+
+impl Drafts {
+    pub(super) fn build(events: &[Event]) -> Self {
+        let mut all = Self {
+            karpenter_roles: events
+                .iter()
+                .filter(|event| is_by_karpenter(event))
+                .filter_map(|event| event.identity.issuer_arn.clone())
+                .collect(),
+            ..Self::default()
+        };
+        for (index, event) in events.iter().enumerate() {
+            let index = u32::try_from(index).expect("fewer than four billion events");
+            if event.error.is_some() {
+                continue;
+            }
+            match &event.detail {
+                Detail::Launch(launch) if !launch.dry_run => all.note_launch(event, index, launch),
+                Detail::Fleet(fleet) if !fleet.dry_run => {
+                    for instance in &fleet.instances {
+                        all.note_fleet(event, index, instance, &fleet.tags);
+                    }
+                }
+                _ => {}
+            }
+        }
+        for (index, event) in events.iter().enumerate() {
+            let index = u32::try_from(index).expect("fewer than four billion events");
+            all.note_later(event, index);
+        }
+        for draft in &mut all.drafts {
+            settle(draft, events, &all.karpenter_roles);
+        }
+        all
+    }
+
+    /// Whether a principal was seen to be Karpenter by its user agent.
+    pub(super) fn is_karpenter_role(&self, arn: &str) -> bool {
+        self.karpenter_roles.contains(arn)
+    }
+
+    fn draft(&mut self, instance: &Text, event: &Event) -> &mut Draft {
+        let next = self.drafts.len();
+        let index = *self.by_instance.entry(instance.clone()).or_insert(next);
+        if index == next {
+            let node = Node {
+                instance_id: instance.clone(),
+                account_id: event.account_id.clone(),
+                region: event.region.clone(),
+                ..Node::default()
+            };
+            self.drafts.push(Draft { node, ..Draft::default() });
+        }
+        &mut self.drafts[index]
+    }
+
+    fn note_launch(&mut self, event: &Event, index: u32, launch: &Launch) {
+        for instance in &launch.instances {
+            let draft = self.draft(&instance.instance_id, event);
+            if draft.launch.is_some() {
+                continue;
+            }
+            draft.launch = Some(index);
+            draft.launched_together = launch.instances.len();
+            draft.note(index, TimelineRole::Launch);
+            fill_from_launch(draft, event, launch, instance);
+        }
+    }
+
+    fn note_fleet(&mut self, event: &Event, index: u32, instance: &FleetInstance, tags: &NodeTags) {
+        let draft = self.draft(&instance.instance_id, event);
+        if draft.fleet.is_some() {
+            return;
+        }
+        draft.fleet = Some(index);
+        draft.note(index, TimelineRole::Fleet);
+        let node = &mut draft.node;
+        take_tags(node, tags);
+        fill(&mut node.instance_type, instance.instance_type.as_ref());
+        fill(&mut node.availability_zone, instance.availability_zone.as_ref());
+        fill(&mut node.image_id, instance.image_id.as_ref());
+        if let Detail::Fleet(fleet) = &event.detail {
+            fill(&mut node.fleet_id, fleet.fleet_id.as_ref());
+            let lifecycle = instance.lifecycle.as_ref().or(fleet.capacity_type.as_ref());
+            match lifecycle.map(AsRef::as_ref) {
+                Some("spot") => node.capacity_type = Some(CapacityType::Spot),
+                Some("on-demand") if node.capacity_type.is_none() => {
+                    node.capacity_type = Some(CapacityType::OnDemand);
+                }
+                _ => {}
+            }
+        }
+        if node.launch_template.is_none() {
+            node.launch_template = instance
+                .template_id
+                .as_ref()
+                .map(|id| LaunchTemplateRef { id: id.clone(), version: instance.template_version.clone() });
+        }
+        node.launched_at = node.launched_at.or(Some(event.time));
+        node.principal_arn = node.principal_arn.take().or_else(|| event.identity.principal().cloned());
+    }
+
+    /// Tags, ends, stops and attachments.
+    fn note_later(&mut self, event: &Event, index: u32) {
+        let is_error = event.error.is_some();
+        match &event.detail {
+            Detail::Tagging { resources, tags } if !is_error => {
+                let is_karpenters = is_by_karpenter(event) || tags.is_karpenter;
+                for instance in resources.iter().filter(|id| id.starts_with("i-")) {
+                    if !is_karpenters && !self.by_instance.contains_key(instance) {
+                        continue;
+                    }
+                    let draft = self.draft(instance, event);
+                    take_tags(&mut draft.node, tags);
+                    if tags.nodeclaim.is_some() || (is_by_karpenter(event) && tags.name.is_some()) {
+                        draft.note(index, TimelineRole::Registration);
+                        draft.is_registered = true;
+                        draft.life.get_or_insert(index);
+                        if let Some(name) = tags.name.as_ref().filter(|name| !name.contains('/')) {
+                            draft.node.node_name = Some(name.clone());
+                        }
+                    }
+                }
+            }
+            Detail::Termination(instances) => {
+                for instance in instances {
+                    let is_known = self.by_instance.contains_key(&instance.instance_id);
+                    if is_known || !is_error {
+                        self.draft(&instance.instance_id, event).ends.push(index);
+                    }
+                }
+            }
+            Detail::SpotInterruption(instances) => {
+                for instance in instances {
+                    self.draft(instance, event).ends.push(index);
+                }
+            }
+            Detail::AutoScalingTermination { instance_id: Some(instance) } if !is_error => {
+                self.draft(instance, event).ends.push(index);
+            }
+            Detail::Stop(instances) | Detail::Start(instances) if !is_error => {
+                for instance in instances {
+                    if let Some(&draft) = self.by_instance.get(&instance.instance_id) {
+                        let draft = &mut self.drafts[draft];
+                        draft.note(index, TimelineRole::StateChange);
+                        draft.life.get_or_insert(index);
+                    }
+                }
+            }
+            Detail::Volume(crate::event::VolumeChange::Attached {
+                volume_id: Some(volume),
+                instance_id: Some(instance),
+            }) => {
+                if let Some(&draft) = self.by_instance.get(instance) {
+                    let draft = &mut self.drafts[draft];
+                    draft.note(index, TimelineRole::VolumeAttached);
+                    if !is_error {
+                        draft.attachments.push((volume.clone(), index));
+                        draft.life.get_or_insert(index);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn fill(field: &mut Option<Text>, value: Option<&Text>) {
+    if field.is_none() {
+        *field = value.cloned();
+    }
+}
+
+fn take_tags(node: &mut Node, tags: &NodeTags) {
+    fill(&mut node.cluster, tags.cluster.as_ref());
+    fill(&mut node.nodepool, tags.nodepool.as_ref());
+    fill(&mut node.nodeclass, tags.nodeclass.as_ref());
+    fill(&mut node.nodeclaim, tags.nodeclaim.as_ref());
+    fill(&mut node.fleet_id, tags.fleet_id.as_ref());
+    if node.launch_template.is_none() {
+        node.launch_template = tags
+            .template_id
+            .as_ref()
+            .map(|id| LaunchTemplateRef { id: id.clone(), version: tags.template_version.clone() });
+    }
+}
+
+fn fill_from_launch(draft: &mut Draft, event: &Event, launch: &Launch, instance: &LaunchedInstance) {
+    let node = &mut draft.node;
+    node.launched_at = Some(event.time);
+    node.principal_arn = event.identity.principal().cloned();
+    fill(&mut node.instance_type, instance.instance_type.as_ref().or(launch.instance_type.as_ref()));
+    fill(
+        &mut node.availability_zone,
+        instance.availability_zone.as_ref().or(launch.availability_zone.as_ref()),
+    );
+    fill(&mut node.image_id, instance.image_id.as_ref().or(launch.image_id.as_ref()));
+    node.node_name = if instance.is_named_by_resource {
+        Some(instance.instance_id.clone())
+    } else {
+        instance.private_dns_name.clone()
+    };
+    node.capacity_type = Some(if instance.lifecycle.as_deref() == Some("spot") || launch.is_spot {
+        CapacityType::Spot
+    } else {
+        CapacityType::OnDemand
+    });
+    node.launch_template = launch
+        .template_id
+        .as_ref()
+        .map(|id| LaunchTemplateRef { id: id.clone(), version: launch.template_version.clone() });
+    take_tags(node, &launch.tags);
+    take_tags(node, &instance.tags);
+    let token_fleet = launch.client_token.as_deref().and_then(fleet_of_client_token);
+    if node.fleet_id.is_none() {
+        node.fleet_id = token_fleet.map(Text::from);
+    }
+    draft.template_name = launch.template_name.clone();
+}
+
+/// `fleet-<uuid>-<n>` -> `fleet-<uuid>`.
+fn fleet_of_client_token(token: &str) -> Option<&str> {
+    let (fleet, number) = token.rsplit_once('-')?;
+    let is_fleet = fleet.starts_with("fleet-") && fleet.len() == "fleet-".len() + 36;
+    (is_fleet && !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())).then_some(fleet)
+}
+
+/// What launched the node, once all of its events are known.
+fn settle(draft: &mut Draft, events: &[Event], karpenter_roles: &HashSet<Text>) {
+    let at = |index: Option<u32>| index.map(|index| &events[index as usize]);
+    let (launch, fleet) = (at(draft.launch), at(draft.fleet));
+    let made_by = [launch, fleet].into_iter().flatten();
+    let tags = |event: &Event| match &event.detail {
+        Detail::Launch(launch) => launch.tags.clone(),
+        Detail::Fleet(fleet) => fleet.tags.clone(),
+        _ => NodeTags::default(),
+    };
+    let instance_tags = launch.and_then(|event| match &event.detail {
+        Detail::Launch(launch) => {
+            let id = &draft.node.instance_id;
+            launch
+                .instances
+                .iter()
+                .find(|instance| instance.instance_id == *id)
+                .map(|instance| instance.tags.clone())
+        }
+        _ => None,
+    });
+    let tag_sets: Vec<NodeTags> = made_by.clone().map(tags).chain(instance_tags).collect();
+    let is_auto_scaling =
+        made_by.clone().any(|event| event.identity.is_invoked_by("autoscaling.amazonaws.com"))
+            || tag_sets.iter().any(|tags| tags.auto_scaling_group.is_some());
+    let is_auto_mode = made_by.clone().any(is_by_auto_mode) || tag_sets.iter().any(|tags| tags.is_auto_mode);
+    let is_fleet_of_karpenter = launch.is_some_and(|event| {
+        let by_role = event.identity.issuer_arn.as_ref().is_some_and(|role| karpenter_roles.contains(role));
+        let by_tags = tag_sets.iter().any(|tags| tags.is_karpenter) && draft.node.nodepool.is_some();
+        event.identity.is_invoked_by("ec2fleet.amazonaws.com") && (by_role || by_tags)
+    });
+    let later: Vec<&Event> = draft
+        .timeline
+        .iter()
+        .map(|entry| entry.event)
+        .chain(draft.ends.iter().copied())
+        .map(|index| &events[index as usize])
+        .collect();
+    let is_only_seen_later = launch.is_none()
+        && fleet.is_none()
+        && later.iter().any(|event| {
+            event.error.is_none()
+                && (is_by_karpenter(event)
+                    || matches!(&event.detail, Detail::Tagging { tags, .. } if tags.nodeclaim.is_some()))
+        });
+    draft.node.provisioner = if is_auto_mode {
+        Provisioner::EksAutoMode
+    } else if is_auto_scaling {
+        Provisioner::Autoscaling
+    } else if made_by.clone().any(is_by_karpenter) || is_fleet_of_karpenter || is_only_seen_later {
+        Provisioner::Karpenter
+    } else {
+        Provisioner::Other
+    };
+    draft.node.karpenter_version = fleet
+        .into_iter()
+        .chain(launch)
+        .chain(later)
+        .find_map(|event| karpenter_version(&event.user_agent))
+        .map(Text::from);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{fleet_of_client_token, karpenter_version};
+
+    #[test]
+    fn karpenters_user_agent_of_every_era() {
+        for (user_agent, version) in [
+            ("aws-sdk-go/1.44.300 (go1.20; linux; amd64) karpenter.sh-0.29.2", Some("0.29.2")),
+            ("aws-sdk-go-v2/1.36.3 ua/2.1 os/linux api/ec2#1.215.0 karpenter.sh-1.5.0 m/h", Some("1.5.0")),
+            ("karpenter.sh-v0.16.0-12-gabc123", Some("0.16.0-12-gabc123")),
+            ("aws-sdk-go-v2/1.36.3 karpenter.sh-unspecified", Some("unspecified")),
+            ("aws-cli/2.32.3 md/command#ec2.terminate-instances", None),
+            ("not-karpenter.sh", None),
+            ("ec2fleet.amazonaws.com", None),
+        ] {
+            assert_eq!(karpenter_version(user_agent), version, "{user_agent}");
+        }
+    }
+
+    #[test]
+    fn a_client_token_leads_to_its_fleet() {
+        assert_eq!(
+            fleet_of_client_token("fleet-1fb4718e-e78e-4e3e-0c18-ad80e56dbf97-0"),
+            Some("fleet-1fb4718e-e78e-4e3e-0c18-ad80e56dbf97")
+        );
+        for token in ["5dd59182-3917-421c-9b2c-7c92954b66ee", "fleet-x-0", ""] {
+            assert_eq!(fleet_of_client_token(token), None);
+        }
+    }
+}

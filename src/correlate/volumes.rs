@@ -1,0 +1,353 @@
+//! A node's volumes: which key each is under, or was refused, and whether the launch made it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::case::{Confidence, TimelineRef, TimelineRole, Volume, VolumeOutcome, VolumeRole};
+use super::key::is_same_key;
+use super::key_use::{JoinedUse, SESSION_JOIN_SECONDS_MAX, UseResult, result_of};
+use super::launches::Draft;
+use crate::event::{Detail, Event, Id, KmsOperation, KmsUse, Text, VolumeChange};
+
+/// Calls that are no launch, by what they say of volumes.
+#[derive(Debug, Default)]
+pub(super) struct LaterVolumes<'a> {
+    /// Volumes made by CreateVolume.
+    created: HashSet<&'a Text>,
+    /// Request ids of AttachVolume and StartInstances.
+    requests: HashSet<&'a Id>,
+}
+
+impl<'a> LaterVolumes<'a> {
+    pub(super) fn build(events: &'a [Event]) -> Self {
+        let mut later = Self::default();
+        for event in events {
+            match &event.detail {
+                Detail::Volume(VolumeChange::Created { volume_id, .. }) => later.created.extend(volume_id),
+                Detail::Volume(VolumeChange::Attached { .. }) | Detail::Start(_) => {
+                    later.requests.extend(&event.request_id);
+                }
+                _ => {}
+            }
+        }
+        later
+    }
+}
+
+/// What is known of one volume while its events are read.
+#[derive(Debug, Default)]
+struct VolumeFacts {
+    key: Option<(u8, Text)>,
+    is_granted: bool,
+    is_of_launch_request: bool,
+    is_attached_later: bool,
+    first_second: Option<i64>,
+    requests: HashSet<Id>,
+    denied: Option<VolumeOutcome>,
+    re_encrypted_from: Option<Text>,
+    confidence: Confidence,
+    evidence: Vec<u32>,
+}
+
+/// A refusal that no volume id comes with.
+struct Refusal<'a> {
+    event: u32,
+    kms: &'a KmsUse,
+    outcome: VolumeOutcome,
+    join: JoinedUse,
+    request: Option<&'a Id>,
+    is_later: bool,
+}
+
+/// A volume, and the snapshot's key that it was re-encrypted from.
+#[derive(Debug)]
+pub(super) struct FoundVolume {
+    pub(super) volume: Volume,
+    pub(super) re_encrypted_from: Option<Text>,
+    /// The action refused, for a refusal.
+    pub(super) refused_by: Option<u32>,
+    /// Indices of the events that say so.
+    pub(super) events: Vec<u32>,
+}
+
+/// How sure the key of a volume is, by the operation that names it: the later ones repeat the first.
+fn key_rank(operation: KmsOperation) -> u8 {
+    match operation {
+        KmsOperation::GenerateDataKeyWithoutPlaintext | KmsOperation::GenerateDataKey => 4,
+        KmsOperation::ReEncrypt => 3,
+        KmsOperation::CreateGrant => 2,
+        KmsOperation::Decrypt => 1,
+        _ => 0,
+    }
+}
+
+/// Reads the volumes of a node from the KMS events joined to it, and notes those events in its timeline.
+pub(super) fn find(draft: &mut Draft, events: &[Event], later: &LaterVolumes<'_>) -> Vec<FoundVolume> {
+    let mut facts: BTreeMap<Text, VolumeFacts> = BTreeMap::new();
+    let mut refusals = Vec::new();
+    for (volume, attached) in &draft.attachments {
+        let volume = facts.entry(volume.clone()).or_default();
+        volume.is_attached_later = true;
+        volume.evidence.push(*attached);
+    }
+    let uses = std::mem::take(&mut draft.key_uses);
+    for join in &uses {
+        let event = &events[join.event as usize];
+        let Detail::Kms(kms) = &event.detail else {
+            continue;
+        };
+        let result = result_of(event);
+        draft.timeline.push(TimelineRef {
+            event: join.event,
+            role: timeline_role(kms.operation, result),
+            confidence: join.confidence,
+        });
+        let outcome = match result {
+            UseResult::Passing => continue,
+            UseResult::Success => None,
+            UseResult::Denied => Some(VolumeOutcome::Denied),
+            UseResult::Failed => Some(VolumeOutcome::Failed),
+        };
+        let is_later = event.request_id.as_ref().is_some_and(|id| later.requests.contains(id));
+        match (&kms.volume_id, outcome) {
+            (Some(volume), outcome) => {
+                let volume = facts.entry(volume.clone()).or_default();
+                volume.take(event, kms, join, outcome);
+                volume.is_attached_later |= is_later && !join.is_of_launch_request;
+            }
+            (None, Some(outcome)) => refusals.push(Refusal {
+                event: join.event,
+                kms,
+                outcome,
+                join: *join,
+                request: event.request_id.as_ref(),
+                is_later,
+            }),
+            (None, None) => {}
+        }
+    }
+    draft.key_uses = uses;
+    for (id, volume) in &mut facts {
+        volume.is_attached_later |= later.created.contains(id) && !volume.is_of_launch_request;
+    }
+    // A node that lived opened the volumes of its launch: what was refused at first was granted later.
+    let is_alive = draft.life.is_some();
+    let mut found: Vec<FoundVolume> = Vec::new();
+    for refusal in refusals {
+        let role = refusal_role(draft, &refusal, events);
+        if is_alive && role == Some(VolumeRole::Launch) {
+            continue;
+        }
+        if !give_to_volumes(&refusal, &mut facts) {
+            give_to_no_volume(&refusal, role, events, &mut found);
+        }
+    }
+    let has_launch_request = facts.values().any(|volume| volume.is_of_launch_request);
+    for (id, volume) in facts {
+        // AttachVolume alone says nothing of a key.
+        if volume.key.is_none() && volume.denied.is_none() {
+            continue;
+        }
+        let role = volume.role(draft, has_launch_request);
+        found.push(volume.into_found(id, role, is_alive, events));
+    }
+    found.sort_by(|one, two| {
+        let key = |found: &FoundVolume| {
+            let volume = &found.volume;
+            (volume.role.is_none(), volume.role, volume.volume_id.is_none(), volume.volume_id.clone())
+        };
+        key(one).cmp(&key(two)).then_with(|| {
+            (&one.volume.key_arn, one.volume.outcome).cmp(&(&two.volume.key_arn, two.volume.outcome))
+        })
+    });
+    found
+}
+
+fn timeline_role(operation: KmsOperation, result: UseResult) -> TimelineRole {
+    match (result, operation) {
+        (UseResult::Denied | UseResult::Failed, _) => TimelineRole::Refusal,
+        (UseResult::Passing, _) => TimelineRole::Throttled,
+        (UseResult::Success, KmsOperation::CreateGrant) => TimelineRole::Grant,
+        (UseResult::Success, KmsOperation::Decrypt) => TimelineRole::VolumeOpened,
+        (UseResult::Success, KmsOperation::RetireGrant | KmsOperation::RevokeGrant) => {
+            TimelineRole::GrantEnded
+        }
+        (UseResult::Success, _) => TimelineRole::KeyUse,
+    }
+}
+
+fn refusal_role(draft: &Draft, refusal: &Refusal<'_>, events: &[Event]) -> Option<VolumeRole> {
+    if refusal.is_later && !refusal.join.is_of_launch_request {
+        return Some(VolumeRole::AttachedLater);
+    }
+    let launched_at = draft.node.launched_at?;
+    let second = events[refusal.event as usize].time.second() - launched_at.second();
+    (refusal.join.is_of_launch_request || second <= SESSION_JOIN_SECONDS_MAX).then_some(VolumeRole::Launch)
+}
+
+/// KMS logs no volume with a refusal. Where CreateGrant was refused, it was for a volume of the same request
+/// whose data key exists and whose grant does not.
+fn give_to_volumes(refusal: &Refusal<'_>, facts: &mut BTreeMap<Text, VolumeFacts>) -> bool {
+    if refusal.kms.operation != KmsOperation::CreateGrant {
+        return false;
+    }
+    let mut is_given = false;
+    for volume in facts.values_mut() {
+        let is_of_request = refusal.request.is_some_and(|id| volume.requests.contains(id));
+        let is_of_key = match (&refusal.kms.key_arn, &volume.key) {
+            (Some(refused), Some((_, key))) => is_same_key(refused, key),
+            _ => true,
+        };
+        if is_of_request && is_of_key && !volume.is_granted && volume.key.is_some() {
+            volume.denied = volume.denied.max(Some(refusal.outcome));
+            volume.confidence = volume.confidence.max(refusal.join.confidence);
+            volume.evidence.push(refusal.event);
+            is_given = true;
+        }
+    }
+    is_given
+}
+
+/// Refusals of one key and outcome make one entry: how many volumes they were for is not logged.
+fn give_to_no_volume(
+    refusal: &Refusal<'_>,
+    role: Option<VolumeRole>,
+    events: &[Event],
+    found: &mut Vec<FoundVolume>,
+) {
+    let event_id = events[refusal.event as usize].event_id.clone();
+    let same = found.iter_mut().find(|known| {
+        let volume = &known.volume;
+        volume.key_arn == refusal.kms.key_arn && volume.outcome == refusal.outcome && volume.role == role
+    });
+    if let Some(known) = same {
+        known.volume.evidence.push(event_id);
+        known.volume.confidence = known.volume.confidence.min(refusal.join.confidence);
+        known.events.push(refusal.event);
+        return;
+    }
+    found.push(FoundVolume {
+        volume: Volume {
+            volume_id: None,
+            key_arn: refusal.kms.key_arn.clone(),
+            key_origin: super::case::KeyOrigin::Unknown,
+            role,
+            outcome: refusal.outcome,
+            evidence: vec![event_id],
+            confidence: refusal.join.confidence,
+        },
+        re_encrypted_from: None,
+        refused_by: Some(refusal.event),
+        events: vec![refusal.event],
+    });
+}
+
+impl VolumeFacts {
+    fn take(&mut self, event: &Event, kms: &KmsUse, join: &JoinedUse, outcome: Option<VolumeOutcome>) {
+        self.evidence.push(join.event);
+        self.requests.extend(event.request_id.clone());
+        self.is_of_launch_request |= join.is_of_launch_request;
+        self.first_second =
+            Some(self.first_second.map_or(event.time.second(), |first| first.min(event.time.second())));
+        self.confidence = self.confidence.max(join.confidence);
+        if outcome.is_some() {
+            self.denied = self.denied.max(outcome);
+            if self.key.is_none() {
+                self.key = kms.key_arn.clone().map(|key| (0, key));
+            }
+            return;
+        }
+        let rank = key_rank(kms.operation);
+        if let Some(key) = &kms.key_arn
+            && self.key.as_ref().is_none_or(|(known, _)| *known < rank)
+        {
+            self.key = Some((rank, key.clone()));
+        }
+        self.is_granted |= matches!(kms.operation, KmsOperation::CreateGrant | KmsOperation::Decrypt);
+        if kms.operation == KmsOperation::ReEncrypt {
+            self.re_encrypted_from.clone_from(&kms.source_key_arn);
+        }
+    }
+
+    fn role(&self, draft: &Draft, has_launch_request: bool) -> Option<VolumeRole> {
+        if self.is_of_launch_request {
+            return Some(VolumeRole::Launch);
+        }
+        if self.is_attached_later {
+            return Some(VolumeRole::AttachedLater);
+        }
+        let launched_at = draft.node.launched_at?;
+        let after = self.first_second? - launched_at.second();
+        if after <= SESSION_JOIN_SECONDS_MAX {
+            Some(VolumeRole::Launch)
+        } else {
+            has_launch_request.then_some(VolumeRole::AttachedLater)
+        }
+    }
+
+    fn into_found(
+        mut self,
+        id: Text,
+        role: Option<VolumeRole>,
+        is_alive: bool,
+        events: &[Event],
+    ) -> FoundVolume {
+        self.evidence.sort_unstable();
+        self.evidence.dedup();
+        let denied = self.denied.filter(|_| !(is_alive && role == Some(VolumeRole::Launch)));
+        let refused_by = denied.and_then(|_| {
+            self.evidence.iter().copied().find(|index| events[*index as usize].error.is_some())
+        });
+        FoundVolume {
+            volume: Volume {
+                volume_id: Some(id),
+                key_arn: self.key.map(|(_, key)| key),
+                key_origin: super::case::KeyOrigin::Unknown,
+                role,
+                outcome: denied.unwrap_or(VolumeOutcome::Used),
+                evidence: self
+                    .evidence
+                    .iter()
+                    .map(|index| events[*index as usize].event_id.clone())
+                    .collect(),
+                confidence: self.confidence,
+            },
+            re_encrypted_from: self.re_encrypted_from,
+            refused_by,
+            events: self.evidence,
+        }
+    }
+}
+
+/// Grants made for a node's volumes and when they ended.
+pub(super) fn note_ended_grants(draft: &mut Draft, events: &[Event], ended: &HashMap<&Text, Vec<u32>>) {
+    let mut noted: Vec<u32> = Vec::new();
+    for join in &draft.key_uses {
+        let Detail::Kms(kms) = &events[join.event as usize].detail else {
+            continue;
+        };
+        if kms.operation == KmsOperation::CreateGrant
+            && let Some(grant) = &kms.grant_id
+        {
+            noted.extend(ended.get(grant).into_iter().flatten());
+        }
+    }
+    noted.sort_unstable();
+    noted.dedup();
+    for event in noted {
+        draft.note(event, TimelineRole::GrantEnded);
+    }
+}
+
+/// RetireGrant and RevokeGrant, by grant.
+pub(super) fn ended_grants(events: &[Event]) -> HashMap<&Text, Vec<u32>> {
+    let mut ended: HashMap<&Text, Vec<u32>> = HashMap::new();
+    for (index, event) in (0u32..).zip(events) {
+        if let Detail::Kms(kms) = &event.detail
+            && matches!(kms.operation, KmsOperation::RetireGrant | KmsOperation::RevokeGrant)
+            && let (Some(grant), None) = (&kms.grant_id, &event.error)
+        {
+            ended.entry(grant).or_default().push(index);
+        }
+    }
+    ended
+}

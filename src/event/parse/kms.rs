@@ -1,0 +1,154 @@
+//! KMS events: the use of keys, grants, refusals, and changes of policies, aliases and states.
+
+use super::identity::infrastructure_instance;
+use super::member::Member;
+use super::{Pool, TopLevel};
+use crate::event::{
+    AliasChange, ApiError, Denial, Detail, KeyArn, KeyStateChange, KmsOperation, KmsUse, PolicyChange, Text,
+};
+
+pub(super) fn read(
+    pool: &mut Pool,
+    top: &TopLevel<'_, '_>,
+    name: &str,
+    error: Option<&ApiError>,
+) -> Option<Detail> {
+    let operation = match name {
+        "GenerateDataKeyWithoutPlaintext" => KmsOperation::GenerateDataKeyWithoutPlaintext,
+        "GenerateDataKey" => KmsOperation::GenerateDataKey,
+        "CreateGrant" => KmsOperation::CreateGrant,
+        "ReEncrypt" => KmsOperation::ReEncrypt,
+        "Decrypt" => KmsOperation::Decrypt,
+        "DescribeKey" => KmsOperation::DescribeKey,
+        "RetireGrant" => KmsOperation::RetireGrant,
+        "RevokeGrant" => KmsOperation::RevokeGrant,
+        "PutKeyPolicy" | "CreateKey" => {
+            return Some(Detail::Policy(Box::new(policy_change(pool, top, name))));
+        }
+        "CreateAlias" | "UpdateAlias" | "DeleteAlias" => {
+            return alias_change(pool, top, name).map(Detail::Alias);
+        }
+        _ => return key_state_change(pool, top, name).map(Detail::KeyState),
+    };
+    Some(Detail::Kms(Box::new(key_use(pool, top, operation, error))))
+}
+
+/// ARNs of the keys (not aliases) that the record lists as resources.
+fn key_resources<'input>(top: &TopLevel<'_, 'input>) -> Vec<&'input str> {
+    top.resources
+        .items()
+        .into_iter()
+        .filter_map(|resource| resource.get("ARN").text())
+        .filter(|arn| KeyArn::parse(arn).is_some_and(|arn| arn.key_id().is_some()))
+        .collect()
+}
+
+fn key_use(
+    pool: &mut Pool,
+    top: &TopLevel<'_, '_>,
+    operation: KmsOperation,
+    error: Option<&ApiError>,
+) -> KmsUse {
+    let (request, response) = (top.request, top.response);
+    let constraints = request.get("constraints");
+    let contexts = [
+        request.get("encryptionContext"),
+        request.get("destinationEncryptionContext"),
+        request.get("sourceEncryptionContext"),
+        constraints.get("encryptionContextSubset"),
+        constraints.get("encryptionContextEquals"),
+    ];
+    let ebs_id = |prefix: &str| {
+        contexts
+            .iter()
+            .filter_map(|context| context.get("aws:ebs:id").text())
+            .find(|id| id.starts_with(prefix))
+    };
+    let grantee = request.get("granteePrincipal").text();
+    let keys = key_resources(top);
+    let as_key_arn = |text: &&str| KeyArn::parse(text).is_some_and(|arn| arn.key_id().is_some());
+    let key_arn = keys
+        .last()
+        .copied()
+        .or_else(|| response.get("keyId").text().filter(as_key_arn))
+        .or_else(|| request.get_first(&["keyId", "destinationKeyId"]).text().filter(as_key_arn))
+        .or_else(|| {
+            error.and_then(|error| Denial::parse(&error.code, &error.message)?.key_arn).filter(as_key_arn)
+        });
+    let grant_id = [response, request, top.additional].iter().find_map(|member| member.get("grantId").text());
+    KmsUse {
+        operation,
+        requested_key: pool.optional(request.get_first(&["keyId", "destinationKeyId"]).text()),
+        key_arn: pool.optional(key_arn),
+        source_key_arn: match (operation, keys.as_slice()) {
+            (KmsOperation::ReEncrypt, [source, .., _]) => Some(pool.text(source)),
+            _ => None,
+        },
+        volume_id: pool.optional(ebs_id("vol-")),
+        snapshot_id: pool.optional(ebs_id("snap-")),
+        grantee_instance_id: pool.optional(grantee.and_then(infrastructure_instance)),
+        grantee: pool.optional(grantee),
+        grant_id: pool.optional(grant_id),
+    }
+}
+
+/// The key that a management event is about: its ARN where the record has it.
+fn managed_key(pool: &mut Pool, top: &TopLevel<'_, '_>) -> Option<Text> {
+    let metadata = top.response.get("keyMetadata").get("arn").text();
+    let named = [top.response.get("keyId"), top.request.get("keyId")];
+    let key = key_resources(top)
+        .first()
+        .copied()
+        .or(metadata)
+        .or_else(|| named.iter().filter_map(|member| member.text()).find(|text| text.starts_with("arn:")))
+        .or_else(|| named.iter().find_map(|member| member.text()));
+    pool.optional(key)
+}
+
+fn policy_change(pool: &mut Pool, top: &TopLevel<'_, '_>, name: &str) -> PolicyChange {
+    let policy = top.request.get("policy");
+    let text = policy.text().map(str::to_owned).or_else(|| policy.json_text());
+    PolicyChange {
+        key: managed_key(pool, top),
+        policy: text.map(String::into_boxed_str),
+        is_creation: name == "CreateKey",
+        description: pool.optional(top.request.get("description").text()),
+    }
+}
+
+fn alias_change(pool: &mut Pool, top: &TopLevel<'_, '_>, name: &str) -> Option<AliasChange> {
+    let alias = top.request.get("aliasName").text()?;
+    let alias = KeyArn::parse(alias).and_then(|arn| arn.alias()).unwrap_or(alias);
+    let is_deletion = name == "DeleteAlias";
+    let written = top.request.get("targetKeyId").text();
+    // The record may list the alias and more than one key, in any order.
+    let listed = key_resources(top);
+    let target = written
+        .and_then(|written| listed.iter().copied().find(|arn| arn.ends_with(written)))
+        .or(written.filter(|written| written.starts_with("arn:")))
+        .or_else(|| if listed.len() == 1 { listed.first().copied() } else { None })
+        .or(written);
+    Some(AliasChange {
+        alias: pool.text(alias),
+        target: if is_deletion { None } else { pool.optional(target) },
+        is_deletion,
+    })
+}
+
+fn key_state_change(pool: &mut Pool, top: &TopLevel<'_, '_>, name: &str) -> Option<KeyStateChange> {
+    let state = match name {
+        "EnableKey" | "ImportKeyMaterial" => "enabled",
+        // A key whose deletion is cancelled stays disabled until it is enabled.
+        "DisableKey" | "CancelKeyDeletion" => "disabled",
+        "ScheduleKeyDeletion" => "pending-deletion",
+        "DeleteKey" => "deleted",
+        "DeleteImportedKeyMaterial" => "pending-import",
+        _ => return None,
+    };
+    let deletion_date: Member<'_, '_> = top.response.get("deletionDate");
+    Some(KeyStateChange {
+        key: managed_key(pool, top),
+        state,
+        deletion_date: pool.written(deletion_date.written()),
+    })
+}

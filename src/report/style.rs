@@ -1,0 +1,168 @@
+//! Colours, and lines of text that are safe to show.
+//!
+//! Texts come in with the meaning that they carry, lines with or without terminal styles go out. A [`Line`]
+//! is the only way in which tables and summaries write text: it sanitizes everything, so that no escape
+//! sequence but those of a [`Style`] ever gets through. No text needs its colour to be understood.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Style as Ansi};
+use unicode_width::UnicodeWidthChar;
+
+use super::sanitize::sanitize;
+
+/// Which terminal style each meaning has. Colours are ANSI sequences in the output: whoever owns the
+/// terminal decides whether they are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Style {
+    heading: Ansi,
+    good: Ansi,
+    warning: Ansi,
+    bad: Ansi,
+    faint: Ansi,
+}
+
+/// What a piece of text means, as far as its colour goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Tone {
+    #[default]
+    Plain,
+    Heading,
+    Good,
+    Warning,
+    Bad,
+    Faint,
+}
+
+impl Style {
+    /// No styles at all.
+    #[must_use]
+    pub fn plain() -> Self {
+        Self::default()
+    }
+
+    /// The colours of a terminal: green for what is as expected, yellow for what is not, red for what
+    /// killed a node.
+    #[must_use]
+    pub fn coloured() -> Self {
+        Self {
+            heading: Ansi::new().bold(),
+            good: AnsiColor::Green.on_default(),
+            warning: AnsiColor::Yellow.on_default(),
+            bad: AnsiColor::Red.on_default().bold(),
+            faint: Ansi::new().dimmed(),
+        }
+    }
+
+    fn of(&self, tone: Tone) -> Ansi {
+        match tone {
+            Tone::Plain => Ansi::new(),
+            Tone::Heading => self.heading,
+            Tone::Good => self.good,
+            Tone::Warning => self.warning,
+            Tone::Bad => self.bad,
+            Tone::Faint => self.faint,
+        }
+    }
+}
+
+/// One line on its way to a screen.
+#[derive(Default)]
+pub(super) struct Line {
+    text: String,
+    style: Style,
+}
+
+impl Line {
+    pub(super) fn new(style: Style) -> Self {
+        Self { text: String::new(), style }
+    }
+
+    /// Adds a text.
+    pub(super) fn push(mut self, tone: Tone, text: &str) -> Self {
+        let style = self.style.of(tone);
+        self.text.push_str(&style.render().to_string());
+        self.text.push_str(&sanitize(text));
+        self.text.push_str(&style.render_reset().to_string());
+        self
+    }
+
+    /// Adds blanks.
+    pub(super) fn gap(mut self, columns: usize) -> Self {
+        self.text.extend(std::iter::repeat_n(' ', columns));
+        self
+    }
+
+    /// Writes the line and its end.
+    pub(super) fn write(mut self, out: &mut dyn Write) -> io::Result<()> {
+        self.text.push('\n');
+        out.write_all(self.text.as_bytes())
+    }
+}
+
+/// Screen columns that a sanitized text takes.
+pub(super) fn width(text: &str) -> usize {
+    if text.is_ascii() { text.len() } else { text.chars().map(|one| one.width().unwrap_or(0)).sum() }
+}
+
+/// A sanitized text cut to `columns`, with an ellipsis where something was cut. Combining characters take
+/// no column; a text with a heap of them is cut too.
+pub(super) fn fitted(text: &str, columns: usize) -> Cow<'_, str> {
+    const CHARACTERS_PER_COLUMN_MAX: usize = 4;
+    let characters_max = columns * CHARACTERS_PER_COLUMN_MAX;
+    if width(text) <= columns && text.chars().nth(characters_max).is_none() {
+        return Cow::Borrowed(text);
+    }
+    let mut used = 0;
+    let end = text
+        .char_indices()
+        .enumerate()
+        .find_map(|(count, (at, character))| {
+            used += character.width().unwrap_or(0);
+            (used >= columns || count >= characters_max).then_some(at)
+        })
+        .unwrap_or(text.len());
+    Cow::Owned(format!("{}…", &text[..end]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Line, Style, Tone, fitted, width};
+
+    #[test]
+    fn texts_are_cut_to_screen_columns() {
+        for (text, columns, shown) in [
+            ("default", 7, "default"),
+            ("default", 6, "defau…"),
+            ("東京東京", 8, "東京東京"),
+            ("東京東京", 7, "東京東…"),
+            ("東京東京", 6, "東京…"),
+            ("日", 1, "…"),
+            ("", 0, ""),
+        ] {
+            assert_eq!(fitted(text, columns), shown, "{text} in {columns}");
+            assert!(width(&fitted(text, columns)) <= columns.max(1));
+        }
+    }
+
+    #[test]
+    fn heaps_of_combining_characters_are_cut() {
+        let heap = format!("a{}", "\u{301}".repeat(10_000));
+        assert_eq!(width(&heap), 1);
+        assert!(fitted(&heap, 8).chars().count() <= 33);
+        assert_eq!(fitted("e\u{301}te\u{301}", 3), "e\u{301}te\u{301}");
+    }
+
+    #[test]
+    fn a_line_holds_no_escape_sequence_but_its_own() {
+        let written = |style| {
+            let mut bytes = Vec::new();
+            let line = Line::new(style).push(Tone::Bad, "denied").gap(2).push(Tone::Plain, "\u{1b}[2J\n");
+            line.write(&mut bytes).expect("memory does not fail");
+            String::from_utf8(bytes).expect("UTF-8")
+        };
+        assert_eq!(written(Style::plain()), "denied  \\u{1b}[2J\\u{a}\n");
+        assert_eq!(written(Style::coloured()), "\u{1b}[1m\u{1b}[31mdenied\u{1b}[0m  \\u{1b}[2J\\u{a}\n");
+    }
+}

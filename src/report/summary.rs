@@ -1,0 +1,280 @@
+//! The account that goes with every output: how many nodes of each verdict, what was read, what was lost.
+//!
+//! A case comes in, a few lines go out, however large the case is. Where there is no node, they say what was
+//! read and what to check: silence is never taken for an answer.
+
+use std::io::{self, BufWriter, Write};
+
+use super::abbreviate::limited;
+use super::document::{contract_name, sorted_losses};
+use super::style::{Line, Style, Tone};
+use super::table::write_more;
+use crate::correlate::{Case, KeyVerdict};
+use crate::event::Scope;
+
+/// Losses that are listed before the rest is counted.
+const LOSSES_SHOWN_MAX: usize = 3;
+/// Accounts and regions that are listed before the rest is counted.
+const SCOPES_SHOWN_MAX: usize = 3;
+/// Longest text taken over from a log or a path, in characters.
+const TEXT_CHARACTERS_MAX: usize = 160;
+
+/// Writes the summary. `next_commands` are whole command lines that make a sensible next step; they are
+/// shown as given.
+///
+/// # Errors
+/// When `out` fails.
+pub fn write_summary(
+    out: &mut dyn Write,
+    case: &Case,
+    next_commands: &[&str],
+    style: Style,
+) -> io::Result<()> {
+    let mut out = BufWriter::new(out);
+    write_counts(&mut out, case, style)?;
+    write_coverage(&mut out, case, style)?;
+    write_losses(&mut out, case, style)?;
+    for advice in advice(case) {
+        Line::new(style).push(Tone::Warning, "check: ").push(Tone::Plain, &advice).write(&mut out)?;
+    }
+    for command in next_commands {
+        Line::new(style).push(Tone::Faint, "next:  ").push(Tone::Plain, command).write(&mut out)?;
+    }
+    out.flush()
+}
+
+fn write_counts(out: &mut dyn Write, case: &Case, style: Style) -> io::Result<()> {
+    let mut line = Line::new(style);
+    if case.nodes.is_empty() {
+        line = line.push(Tone::Heading, "no nodes");
+    } else {
+        line = line.push(Tone::Heading, &format!("{}: ", counted(case.nodes.len() as u64, "node")));
+        let verdicts = [
+            (KeyVerdict::Match, Tone::Good),
+            (KeyVerdict::Mismatch, Tone::Warning),
+            (KeyVerdict::Denied, Tone::Bad),
+            (KeyVerdict::NoExpectation, Tone::Plain),
+            (KeyVerdict::Unencrypted, Tone::Warning),
+            (KeyVerdict::Unknown, Tone::Plain),
+        ];
+        let mut separator = "";
+        for (verdict, tone) in verdicts {
+            let count = case.nodes.iter().filter(|node| node.key_verdict == verdict).count();
+            if count > 0 {
+                let text = format!("{} {}", grouped(count as u64), contract_name(verdict));
+                line = line.push(Tone::Plain, separator).push(tone, &text);
+                separator = ", ";
+            }
+        }
+    }
+    let mut failures: Vec<_> = case.launch_failures.iter().map(|failure| &failure.event_id).collect();
+    failures.sort_unstable();
+    failures.dedup();
+    if !failures.is_empty() {
+        let text = format!("; {}", counted(failures.len() as u64, "launch failure"));
+        line = line.push(Tone::Plain, &text);
+    }
+    let records = case.coverage.records;
+    let lost_tone = if records.lost > 0 { Tone::Warning } else { Tone::Plain };
+    line.push(Tone::Plain, &format!("; {} read, ", counted(records.read, "record")))
+        .push(lost_tone, &format!("{} lost", grouped(records.lost)))
+        .write(out)
+}
+
+fn write_coverage(out: &mut dyn Write, case: &Case, style: Style) -> io::Result<()> {
+    let (objects, records) = (case.coverage.objects, case.coverage.records);
+    let failed_tone = if objects.failed > 0 { Tone::Warning } else { Tone::Plain };
+    Line::new(style)
+        .push(
+            Tone::Plain,
+            &format!("{} read, {} skipped, ", counted(objects.read, "object"), grouped(objects.skipped)),
+        )
+        .push(failed_tone, &format!("{} failed", grouped(objects.failed)))
+        .push(
+            Tone::Plain,
+            &format!(
+                "; records: {} selected, {} passed over, {} duplicate",
+                grouped(records.selected),
+                grouped(records.passed_over),
+                grouped(records.duplicate)
+            ),
+        )
+        .write(out)?;
+    let scopes = case.coverage.reported_scopes();
+    for scope in scopes.iter().take(SCOPES_SHOWN_MAX) {
+        let text = format!("{} {}: {}", short(&scope.account_id), short(&scope.region), period(scope));
+        let line = Line::new(style).push(Tone::Plain, &text);
+        let line =
+            if scope.kms_events_seen { line } else { line.push(Tone::Warning, ", no KMS events seen") };
+        line.write(out)?;
+    }
+    write_more(out, scopes.len().saturating_sub(SCOPES_SHOWN_MAX), "accounts and regions", style)
+}
+
+fn write_losses(out: &mut dyn Write, case: &Case, style: Style) -> io::Result<()> {
+    let losses = sorted_losses(case);
+    for loss in losses.iter().take(LOSSES_SHOWN_MAX) {
+        let record = loss.record.map_or_else(String::new, |record| format!(" record {record}"));
+        let text =
+            format!("{}{record}: {}: {}", short(&loss.object), contract_name(loss.kind), short(&loss.detail));
+        Line::new(style).push(Tone::Warning, "lost:  ").push(Tone::Plain, &text).write(out)?;
+    }
+    write_more(out, losses.len().saturating_sub(LOSSES_SHOWN_MAX), "losses", style)
+}
+
+/// What to check, where the archive cannot answer the question.
+fn advice(case: &Case) -> Vec<String> {
+    let mut advice = Vec::new();
+    let records = case.coverage.records;
+    if case.nodes.is_empty() {
+        if records.read == 0 {
+            advice.push(
+                "no CloudTrail record was read. Is the source the AWSLogs/ACCOUNT/CloudTrail/ part of the \
+                 trail's bucket, or records as JSON?"
+                    .to_owned(),
+            );
+        } else if records.selected == 0 {
+            advice.push(
+                "no record is about launches, volumes or keys. Do the accounts, regions and times above cover \
+                 the nodes?"
+                    .to_owned(),
+            );
+        } else {
+            advice.push(
+                "no record shows a node's launch or end. Do the time window and the other filters cover the \
+                 launch, and does the trail record management events of EC2?"
+                    .to_owned(),
+            );
+        }
+    }
+    let silent = case.coverage.scopes.values().filter(|scope| !scope.kms_events_seen).count();
+    if silent > 0 && !case.nodes.is_empty() {
+        advice.push(format!(
+            "no KMS events in {}: which keys were used there cannot be told. Does the trail exclude KMS or \
+             read-only events?",
+            match silent {
+                1 => "one account and region".to_owned(),
+                more => format!("{more} accounts and regions"),
+            }
+        ));
+    }
+    advice
+}
+
+fn period(scope: &Scope) -> String {
+    let spelled = |at: crate::event::Timestamp| at.to_string().replace('T', " ").replace('Z', "");
+    match (scope.first_event, scope.last_event) {
+        (Some(first), Some(last)) => format!("{} to {} UTC", spelled(first), spelled(last)),
+        _ => "no record".to_owned(),
+    }
+}
+
+fn short(text: &str) -> std::borrow::Cow<'_, str> {
+    limited(text, TEXT_CHARACTERS_MAX)
+}
+
+fn counted(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{} {noun}s", grouped(count)) }
+}
+
+/// A number with a comma between groups of three digits.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{grouped, write_summary};
+    use crate::correlate::Case;
+    use crate::report::{Style, incident, is_hazardous};
+
+    fn summary(case: &Case, next_commands: &[&str]) -> String {
+        let mut bytes = Vec::new();
+        write_summary(&mut bytes, case, next_commands, Style::plain()).expect("memory does not fail");
+        String::from_utf8(bytes).expect("UTF-8")
+    }
+
+    #[test]
+    fn counts_coverage_losses_and_the_next_command() {
+        assert_eq!(
+            summary(&incident::case(), &["keytrail explain i-0cccccccccccccccc logs"]),
+            "4 nodes: 1 match, 1 mismatch, 1 denied, 1 unknown; 1 launch failure; 3,210 records read, 1 lost
+12 objects read, 1 skipped, 1 failed; records: 6 selected, 3,203 passed over, 0 duplicate
+111122223333 us-east-1: 2026-03-02 09:58:00 to 2026-03-02 11:02:30 UTC
+lost:  logs/one.json.gz record 9: invalid-json: no JSON at byte 4711
+lost:  logs/two.json.gz: truncated-compression: the stream ends early at byte 812
+next:  keytrail explain i-0cccccccccccccccc logs
+"
+        );
+    }
+
+    #[test]
+    fn an_empty_case_says_what_to_check() {
+        let mut case = Case::default();
+        let text = summary(&case, &[]);
+        assert!(text.starts_with("no nodes; 0 records read, 0 lost\n"), "{text}");
+        assert!(text.contains("check: no CloudTrail record was read"), "{text}");
+        case.coverage.records.read = 5;
+        assert!(summary(&case, &[]).contains("check: no record is about launches"));
+        case.coverage.records.selected = 1;
+        assert!(summary(&case, &[]).contains("check: no record shows a node's launch or end"));
+        assert!(!summary(&incident::case(), &[]).contains("check:"));
+    }
+
+    #[test]
+    fn missing_kms_events_are_said_and_not_taken_for_unencrypted_volumes() {
+        let mut case = incident::case();
+        for scope in case.coverage.scopes.values_mut() {
+            scope.kms_events_seen = false;
+        }
+        let text = summary(&case, &[]);
+        assert!(text.contains("11:02:30 UTC, no KMS events seen\n"), "{text}");
+        assert!(text.contains("check: no KMS events in one account and region"), "{text}");
+    }
+
+    #[test]
+    fn one_fleet_with_two_error_codes_is_one_failed_launch() {
+        let mut case = incident::case();
+        let mut second = case.launch_failures[0].clone();
+        second.error_code = "VcpuLimitExceeded".into();
+        case.launch_failures.push(second);
+        assert!(summary(&case, &[]).contains("; 1 launch failure; "));
+    }
+
+    #[test]
+    fn many_losses_and_scopes_are_counted() {
+        let mut case = Case::default();
+        let loss = incident::case().coverage.losses.remove(0);
+        case.coverage.losses = vec![loss; 50_000];
+        for account in 0..100 {
+            let scope = (format!("{account:012}").into(), "us-east-1".into());
+            case.coverage.scopes.entry(scope).or_default().note(0, true);
+        }
+        let text = summary(&case, &[]);
+        assert!(text.contains("\nand 49997 more losses\n"), "{text}");
+        assert!(text.contains("\nand 97 more accounts and regions\n"), "{text}");
+        assert!(text.lines().count() < 14, "{text}");
+    }
+
+    #[test]
+    fn hostile_names_of_objects_and_accounts_do_nothing() {
+        let text = summary(&incident::hostile_case(), &[]);
+        assert_eq!(text.replace('\n', "").find(is_hazardous), None);
+        assert!(text.contains(r"lost:  =cmd|'/c calc'!A1\u{1b}]0;owned\u{7}"), "{text}");
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+}
