@@ -102,7 +102,7 @@ fn every_node_of_a_sample_has_an_expectation() {
             .iter()
             .map(|node| node["instance_id"].as_str().unwrap().to_owned())
             .collect();
-        assert_eq!(launched, judged, "{}", sample.directory);
+        assert!(launched.is_subset(&judged), "{}: {launched:?} {judged:?}", sample.directory);
     }
 }
 
@@ -111,7 +111,7 @@ fn expectations_name_only_keys_that_the_logs_name() {
     for sample in SAMPLES.iter() {
         let text: String = sample.files.iter().map(|file| file.text.as_str()).collect();
         for node in expected(sample)["nodes"].as_array().unwrap() {
-            let used = node["used_keys"].as_array().unwrap().iter();
+            let used = node["used_keys"].as_array().into_iter().flatten();
             for key in used.chain([&node["expected_key_arn"]]).filter_map(Value::as_str) {
                 let (_, key_id) = key.rsplit_once('/').unwrap();
                 assert!(text.contains(key_id), "{}: {key}", sample.directory);

@@ -36,6 +36,8 @@ pub struct VolumePlan {
     pub refusal: Option<Refusal>,
     /// Whether the instance comes so far as to open the volume.
     pub is_opened: bool,
+    /// Whether KMS throttles the first call, which EC2 repeats.
+    pub is_throttled: bool,
 }
 
 /// One node to launch.
@@ -66,6 +68,8 @@ pub struct FleetPlan {
     pub nodes: Vec<NodePlan>,
     /// Errors besides the nodes, or instead of them.
     pub faults: Vec<FleetFault>,
+    /// Whether one `RunInstances` makes all of the nodes.
+    pub is_one_request: bool,
 }
 
 impl VolumePlan {
@@ -77,6 +81,7 @@ impl VolumePlan {
             snapshot: None,
             refusal: None,
             is_opened: true,
+            is_throttled: false,
         }
     }
 
@@ -93,6 +98,11 @@ impl VolumePlan {
     /// The same volume, which the instance never opens.
     pub fn unopened(self) -> Self {
         Self { is_opened: false, ..self }
+    }
+
+    /// The same volume, after a first call that KMS throttles.
+    pub fn throttled_first(self) -> Self {
+        Self { is_throttled: true, ..self }
     }
 
     /// The same volume, refused.
@@ -128,7 +138,13 @@ impl FleetPlan {
             is_spot: false,
             nodes,
             faults: Vec::new(),
+            is_one_request: false,
         }
+    }
+
+    /// The same fleet, whose nodes one `RunInstances` makes.
+    pub fn in_one_request(self) -> Self {
+        Self { is_one_request: true, ..self }
     }
 
     /// The same fleet, with errors besides its nodes.
@@ -248,30 +264,45 @@ impl Incident {
     /// fleets are not logged: of them only `RunInstances` appears.
     pub fn launch_fleet(&mut self, plan: &FleetPlan) -> Vec<Node> {
         let fleet_id = format!("fleet-{}", self.ids.uuid());
-        let nodes: Vec<Node> = plan.nodes.iter().map(|_| self.plan_node(plan)).collect();
+        let mut nodes: Vec<Node> = plan.nodes.iter().map(|_| self.plan_node(plan)).collect();
+        if plan.is_one_request
+            && let Some(first) = nodes.first()
+        {
+            let request_id = first.request_id.clone();
+            nodes.iter_mut().for_each(|node| request_id.clone_into(&mut node.request_id));
+        }
         if self.cluster.era != Era::NodeGroup {
             self.write_fleet(plan, &fleet_id, &nodes);
         }
         let tags = self.cluster.tags(&plan.pool);
-        let mut launched = Vec::with_capacity(nodes.len());
-        for (index, (mut node, node_plan)) in nodes.into_iter().zip(&plan.nodes).enumerate() {
-            let instance = ec2::Instance {
-                node: &node,
+        let instances: Vec<ec2::Instance<'_>> = nodes
+            .iter()
+            .zip(&plan.nodes)
+            .enumerate()
+            .map(|(fleet_index, (node, node_plan))| ec2::Instance {
+                node,
                 instance_type: node_plan.instance_type,
                 zone: node_plan.zone,
                 fleet_id: &fleet_id,
-                fleet_index: index,
+                fleet_index,
                 is_spot: plan.is_spot,
                 tags: &tags,
-            };
-            let draft = ec2::run_instances(&mut self.ids, &self.cluster, &plan.template, instance);
+            })
+            .collect();
+        let together = if plan.is_one_request { instances.len().max(1) } else { 1 };
+        let mut launched: Vec<Node> = Vec::with_capacity(nodes.len());
+        for (group, node_plans) in instances.chunks(together).zip(plan.nodes.chunks(together)) {
+            let draft = ec2::run_instances(&mut self.ids, &self.cluster, &plan.template, group);
             self.write(draft);
-            let kms_request_id =
-                if node_plan.has_own_kms_request { self.ids.uuid() } else { node.request_id.clone() };
-            for volume in &node_plan.volumes {
-                self.make_volume(&mut node, volume, &kms_request_id);
+            for (instance, node_plan) in group.iter().zip(node_plans) {
+                let mut node = instance.node.clone();
+                let kms_request_id =
+                    if node_plan.has_own_kms_request { self.ids.uuid() } else { node.request_id.clone() };
+                for volume in &node_plan.volumes {
+                    self.make_volume(&mut node, volume, &kms_request_id);
+                }
+                launched.push(node);
             }
-            launched.push(node);
         }
         launched
     }
@@ -342,6 +373,11 @@ impl Incident {
             if let Some(copy) = owner_copy {
                 self.write(copy);
             }
+        }
+        if plan.is_throttled {
+            let throttled = Refusal::throttled(Call::GenerateDataKeyWithoutPlaintext);
+            let draft = kms::refused(&mut self.ids, &self.cluster, &session, time, request_id, &throttled);
+            self.write(draft);
         }
         if self.is_refused(plan, Call::GenerateDataKeyWithoutPlaintext, &session, time + 1, request_id) {
             return;

@@ -122,3 +122,63 @@ pub fn refusal_without_request_id(seed: u64) -> Vec<Record> {
     incident.make_noise(Noise::steady(start, incident.at("20:55:00")));
     incident.take()
 }
+
+/// One `RunInstances` for two instances, twice: the grants tell who got what, refusals do not.
+pub fn several_instances_in_one_request(seed: u64) -> Vec<Record> {
+    let mut incident = Incident::new(seed, "444455556666", "us-west-2", "pairs", "2026-10-27");
+    let allowed_key = incident.key();
+    let refused_key = incident.key();
+    let system = NodePool::new("system", "system");
+    let workers = NodePool::new("workers", "encrypted");
+    let time = incident.at("02:06:11");
+    let template = incident.launch_template(time - 4, &[Mapping::with_key("/dev/xvda", &allowed_key)]);
+    let pair = vec![NodePlan::new('a', vec![VolumePlan::under(&allowed_key)]); 2];
+    let plan = FleetPlan::new(time, &system, &template, pair).in_one_request();
+    for node in incident.launch_fleet(&plan) {
+        incident.register(&node, time + 42);
+    }
+
+    let time = incident.at("02:21:36");
+    let template = incident.launch_template(time - 4, &[Mapping::with_key("/dev/xvda", &refused_key)]);
+    let principal = incident.launching_session_arn(time);
+    let action = "kms:CreateGrant";
+    let refusal = Refusal::by_identity_policy(Call::CreateGrant, &principal, action, &refused_key);
+    let pair = vec![NodePlan::new('b', vec![VolumePlan::under(&refused_key).refused(refusal)]); 2];
+    let plan = FleetPlan::new(time, &workers, &template, pair).in_one_request();
+    for node in incident.launch_fleet(&plan) {
+        incident.abort_launch(&node, time + 17);
+    }
+    incident.make_noise(Noise::steady(incident.at("02:00:03"), incident.at("02:50:00")));
+    incident.take()
+}
+
+/// The archive begins after a node and a launch template: of the node only its tags and its end are there.
+pub fn launched_before_the_archive(seed: u64) -> Vec<Record> {
+    let mut incident = Incident::new(seed, "123456789012", "eu-central-1", "late", "2026-11-03");
+    let key = incident.key();
+    let pool = NodePool::new("general", "default");
+    let template = incident.unrecorded_template("/dev/xvda");
+    let early = incident.launch(incident.at("09:58:50"), &pool, &template, vec![VolumePlan::under(&key)]);
+    let _before_the_archive = incident.take();
+    incident.register(&early, incident.at("10:00:09"));
+    let time = incident.at("10:12:35");
+    let node = incident.launch(time, &pool, &template, vec![VolumePlan::under(&key)]);
+    incident.register(&node, time + 40);
+    incident.terminate_by_controller(&[&early], incident.at("10:38:14"));
+    incident.make_noise(Noise::steady(incident.at("10:00:03"), incident.at("10:50:00")));
+    incident.take()
+}
+
+/// The node class names an alias whose history is not in the archive.
+pub fn alias_unresolved(seed: u64) -> Vec<Record> {
+    let mut incident = Incident::new(seed, "111122223333", "us-east-2", "riddle", "2026-11-10");
+    let key = incident.key();
+    let pool = NodePool::new("general", "default");
+    let time = incident.at("21:07:19");
+    let mapping = [Mapping::with_key("/dev/xvda", "alias/nodes")];
+    let template = incident.launch_template(time - 4, &mapping);
+    let node = incident.launch(time, &pool, &template, vec![VolumePlan::under(&key)]);
+    incident.register(&node, time + 40);
+    incident.make_noise(Noise::steady(incident.at("21:00:03"), incident.at("21:45:00")));
+    incident.take()
+}

@@ -83,3 +83,23 @@ pub fn provisioner_era(seed: u64) -> Vec<Record> {
     incident.make_noise(Noise::steady(incident.at("11:00:03"), incident.at("11:45:00")));
     incident.take()
 }
+
+/// KMS throttles the first call of two of four launches; EC2 tries again and succeeds.
+pub fn throttled(seed: u64) -> Vec<Record> {
+    let mut incident = Incident::new(seed, "444455556666", "ap-south-1", "surge", "2026-11-17");
+    let key = incident.key();
+    let pool = NodePool::new("general", "default");
+    let time = incident.at("18:06:47");
+    let template = incident.launch_template(time - 4, &[Mapping::with_key("/dev/xvda", &key)]);
+    let plans = ['a', 'b', 'c', 'a'].iter().enumerate().map(|(index, zone)| {
+        let volume = VolumePlan::under(&key);
+        let volume = if index % 2 == 1 { volume.throttled_first() } else { volume };
+        NodePlan::new(*zone, vec![volume])
+    });
+    let plan = FleetPlan::new(time, &pool, &template, plans.collect());
+    for node in incident.launch_fleet(&plan) {
+        incident.register(&node, time + 44);
+    }
+    incident.make_noise(Noise::steady(incident.at("18:00:03"), incident.at("18:45:00")));
+    incident.take()
+}

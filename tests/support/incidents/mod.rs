@@ -64,6 +64,10 @@ const ENTRIES: &[Entry] = &[
     (RECORDS_LOST, gaps::records_lost),
     ("33-refusal-without-request-id", gaps::refusal_without_request_id),
     ("34-read-only-events-missing", gaps::read_only_events_missing),
+    ("35-several-instances-in-one-request", gaps::several_instances_in_one_request),
+    ("36-launched-before-the-archive", gaps::launched_before_the_archive),
+    ("37-alias-unresolved", gaps::alias_unresolved),
+    ("38-throttled", healthy::throttled),
 ];
 
 /// Every sample, in the order of the directories.
