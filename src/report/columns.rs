@@ -543,26 +543,34 @@ impl Rows for Findings {
     }
 }
 
-/// The reference of all columns, as Markdown.
+/// The reference of the outputs for programs and of all columns, as Markdown.
 #[must_use]
 pub fn column_reference() -> String {
     let mut page = String::from(
-        "# Columns of the CSV and Parquet tables\n\n\
-         The tables hold what `-o json` holds, flat and with the same names: what is nested there is joined with\n\
-         `_` here. Rows are in the order of the JSON document. Null means unknown.\n\n\
+        "# Outputs for programs\n\n\
+         ## JSON\n\n\
+         `-o json` writes one document; [schema.json](schema.json) is its JSON Schema, with the meaning of each\n\
+         field. `null` means unknown. Characters that a terminal would obey instead of show are written as\n\
+         `\\u001b`, which every parser reads back as the character.\n\n\
+         `-o jsonl` writes the elements of the document's `nodes`, one per line, and nothing else. What is not\n\
+         about one node (coverage, failed launches, keys, findings in full) is in the document only.\n\n\
+         ## CSV and Parquet\n\n\
+         The tables hold what the document holds, flat and with the same names: what is nested there is joined\n\
+         with `_` here. Rows are in the order of the document. Null means unknown.\n\n\
          | type | in CSV | in Parquet |\n|---|---|---|\n\
-         | text | sanitized, see below; null is an empty cell | string |\n\
+         | text | made safe to show, see below; null is an empty cell | string |\n\
          | time | RFC 3339, UTC, such as `2026-03-02T10:00:00Z` | timestamp in milliseconds, UTC |\n\
          | integer | decimal | 64-bit integer |\n\
          | list | joined by a blank | list of strings |\n\
          | list of sentences | joined by `; ` | list of strings |\n\n\
          CSV is made for spreadsheets: characters that a screen would obey instead of show are written as `\\u{1b}`,\n\
          and a text that a spreadsheet would take for a formula gets an apostrophe before it, also after a `;`\n\
-         within a text. Parquet holds every text as logged, and the coverage of the archive under the key\n\
-         `keytrail.coverage` of the file's metadata.\n",
+         within a text. It has no room for the coverage of the archive, which the command says on stderr.\n\
+         Parquet holds every text as logged, and the coverage as JSON under the key `keytrail.coverage` of the\n\
+         file's metadata (with at most 1,000 losses).\n",
     );
     fn section<T: Rows>(page: &mut String) -> fmt::Result {
-        write!(page, "\n## {}\n\n{}\n\n| column | type | meaning |\n|---|---|---|\n", T::NAME, T::DOC)?;
+        write!(page, "\n### {}\n\n{}\n\n| column | type | meaning |\n|---|---|---|\n", T::NAME, T::DOC)?;
         for column in T::COLUMNS {
             let kind = match column.kind {
                 Type::Text => "text",
