@@ -61,7 +61,7 @@ impl Selector {
     /// Whether a record of this source and name may matter. `raw` must hold no escaped characters that
     /// could hide a mark, else every record with marks to look for is kept.
     fn keeps(&self, source: &str, name: &str, raw: &[u8], may_hide_marks: bool) -> bool {
-        let marks = match relevance(source, name) {
+        let marks = match relevance(global_source(source), name) {
             None => return false,
             Some(Relevance::Always) => return true,
             Some(Relevance::KmsMarks) => &self.kms_marks,
@@ -97,7 +97,7 @@ impl Selector {
             time,
             account_id: Some(as_ascii(account)?),
             region: Some(as_ascii(region)?),
-            is_kms: source == KMS_SOURCE,
+            is_kms: global_source(source) == KMS_SOURCE,
         };
         if !self.is_wanted_name(name) {
             return Some((false, header));
@@ -105,7 +105,7 @@ impl Selector {
         let name = as_ascii(name)?;
         // A name of the table under another source: a second `eventSource` elsewhere could be the one
         // that a full parse takes.
-        relevance(source, name)?;
+        relevance(global_source(source), name)?;
         Some((self.keeps(source, name, raw, false), header))
     }
 
@@ -113,6 +113,11 @@ impl Selector {
     pub(super) fn decide(&self, record: &Record<'_>, raw: &[u8]) -> bool {
         record.is_ambiguous || self.keeps(&record.source, &record.name, raw, may_hide_names(raw))
     }
+}
+
+/// A source's name as outside China, where it ends in `.cn`.
+fn global_source(source: &str) -> &str {
+    source.strip_suffix(".cn").unwrap_or(source)
 }
 
 /// `…"eventTime":"2026-01-01T00:00:00Z","eventSource":"…",` at the end of `head`.
@@ -188,7 +193,7 @@ impl Record<'_> {
             time: self.time,
             account_id: self.account_id.as_deref().filter(|text| !text.is_empty()),
             region: self.region.as_deref().filter(|text| !text.is_empty()),
-            is_kms: self.source == KMS_SOURCE,
+            is_kms: global_source(&self.source) == KMS_SOURCE,
         }
     }
 }
@@ -221,7 +226,7 @@ impl<'t> Deciding<'t> {
                 "eventName" => &mut deciding.name,
                 "awsRegion" => &mut deciding.region,
                 "recipientAccountId" => &mut deciding.recipient,
-                "userIdentity" => &mut deciding.identity,
+                "userIdentity" | "UserIdentity" => &mut deciding.identity,
                 "eventVersion" => &mut deciding.version,
                 "eventCategory" => &mut deciding.category,
                 "detail-type" => &mut deciding.detail_type,
