@@ -6,9 +6,9 @@
 
 use std::io::{BufReader, Cursor, Read};
 
+use super::blocks::Backend;
 use super::framing::{Framing, ValueSink};
 use super::inflate::{Compression, Fault, HISTORY_BYTES, Inflater, WholeInflater};
-use super::scan::Scanner;
 use super::select::Selector;
 use super::tally::{Scopes, Tally};
 use super::unwrap::Unwrapping;
@@ -46,7 +46,7 @@ impl<'a> ObjectReader<'a> {
             progress,
             takes_all,
             selector: Selector::new(),
-            framing: Framing::new(Scanner::new(), options.record_bytes_max),
+            framing: Framing::new(Backend::detect(), options.record_bytes_max),
             scopes: Scopes::default(),
             coverage: Coverage::default(),
             whole: WholeInflater::new(),
