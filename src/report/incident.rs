@@ -122,7 +122,7 @@ pub(super) fn node(instance_id: &str, launched_at: &str) -> Node {
         karpenter_version: Some("1.5.0".into()),
         cluster: Some("demo".into()),
         nodepool: Some("default".into()),
-        nodeclass: Some("default".into()),
+        nodeclass: Some("encrypted".into()),
         fleet_id: Some("fleet-aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee".into()),
         launch_template: Some(LaunchTemplateRef {
             id: "lt-0aaaaaaaaaaaaaaaa".into(),
@@ -281,7 +281,7 @@ pub(super) fn case() -> Case {
         principal_arn: Some(KARPENTER.into()),
         cluster: Some("demo".into()),
         nodepool: Some("default".into()),
-        nodeclass: Some("default".into()),
+        nodeclass: Some("encrypted".into()),
         error_code: "InsufficientInstanceCapacity".into(),
         error_message: Some("none left".into()),
         count: 12,
