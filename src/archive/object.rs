@@ -191,7 +191,7 @@ impl<V: ValueSink> Bytes<'_, V> {
                 if let Err(no_log) = check_is_log(text, is_last) {
                     return Err(fault.unwrap_or(no_log));
                 }
-                is_checked = true;
+                is_checked = !text.trim_ascii_start().is_empty();
             }
             let advance = self.framing.advance(text, offset, is_last, self.unwrapping);
             start += advance.consumed;
