@@ -7,6 +7,7 @@
 //! object's name decides nothing but whether it is a loss that no log is in it.
 
 mod blocks;
+mod deflate;
 mod framing;
 mod inflate;
 mod object;

@@ -220,8 +220,8 @@ impl Record<'_> {
     pub(super) fn header(&self) -> Header<'_> {
         Header {
             time: self.time,
-            account_id: self.account_id.as_deref().map(str::as_bytes).filter(|text| !text.is_empty()),
-            region: self.region.as_deref().map(str::as_bytes).filter(|text| !text.is_empty()),
+            account_id: self.account_id.as_deref().map(str::as_bytes),
+            region: self.region.as_deref().map(str::as_bytes),
             is_kms: global_source(&self.source) == KMS_SOURCE,
         }
     }
@@ -286,7 +286,8 @@ impl<'t> Shape<'t> {
     pub(super) fn of(object: &'t [u8]) -> Self {
         let deciding = Deciding::of(object);
         let text = |value: Option<&'t [u8]>| {
-            value.filter(|value| value.first() == Some(&b'"')).and_then(decode_string)
+            let text = value.filter(|value| value.first() == Some(&b'"')).and_then(decode_string);
+            text.filter(|text| !text.is_empty())
         };
         let source = text(deciding.source);
         // S3, SQS and other notifications name their source so.
