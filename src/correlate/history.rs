@@ -83,7 +83,7 @@ pub struct ConfiguredMappings {
 impl History {
     /// Builds the histories from sorted events.
     #[must_use]
-    pub fn build(events: &[Event]) -> Self {
+    pub fn build(events: &[Box<Event>]) -> Self {
         let mut history = Self::default();
         for (index, event) in events.iter().enumerate() {
             let index = u32::try_from(index).expect("fewer than four billion events");

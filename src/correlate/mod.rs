@@ -97,7 +97,7 @@ struct Context<'a> {
 
 impl Context<'_> {
     fn judge(&self, mut draft: Draft) -> Node {
-        let events: &[Event] = self.resolver.events;
+        let events: &[Box<Event>] = self.resolver.events;
         let mut found = volumes::find(&mut draft, events, &self.later);
         volumes::note_ended_grants(&mut draft, events, &self.ended_grants);
         let configured = self.resolver.configured(&draft);
