@@ -5,10 +5,10 @@
 //! same masks. Unsafe is one thing only: calling a function compiled for a processor feature, after the
 //! feature was detected.
 
-use super::scan::Walk;
+use super::scan::{Scanned, scan_blocks};
 
 /// Bit `n` of a mask is set if byte `n` of the block is that character.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Masks {
     /// `"`
     pub quote: u64,
@@ -19,7 +19,9 @@ pub(super) struct Masks {
     /// `}`
     pub close: u64,
     /// `N`
-    pub letter: u64,
+    pub name_letter: u64,
+    /// `A`
+    pub account_letter: u64,
     /// Whether any byte is beyond ASCII.
     pub has_non_ascii: bool,
 }
@@ -27,6 +29,9 @@ pub(super) struct Masks {
 /// How blocks are turned into masks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Backend {
+    /// AVX-512 F and BW, and all of the next.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
     /// AVX2, PCLMULQDQ, POPCNT, BMI1 and BMI2.
     #[cfg(target_arch = "x86_64")]
     Avx2,
@@ -44,77 +49,80 @@ impl Backend {
             && is_x86_feature_detected!("bmi1")
             && is_x86_feature_detected!("bmi2")
         {
-            return Self::Avx2;
+            let has_wide = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
+            return if has_wide { Self::Avx512 } else { Self::Avx2 };
         }
         Self::Portable
     }
 
-    /// Hands the blocks of `text` from `start` on to `walk`, until it has enough. The last block is filled
-    /// up with spaces.
+    /// Scans the object whose opening brace is at `start`.
     #[allow(unsafe_code, reason = "a function for a processor feature can be called no other way")]
-    pub(super) fn for_each_block(self, text: &[u8], start: usize, walk: &mut Walk<'_>) {
+    pub(super) fn scan(self, text: &[u8], start: usize) -> Scanned {
         match self {
-            // SAFETY: `Avx2` is only made by `detect`, after all of the function's features were found.
+            // SAFETY: these two are only made by `detect`, after all of the function's features were found.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { x86::for_each_block(text, start, walk) },
-            Self::Portable => for_each_block(text, start, walk, portable_masks, portable_prefix_xor),
+            Self::Avx512 => unsafe { x86::scan_512(text, start) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => unsafe { x86::scan(text, start) },
+            Self::Portable => scan_blocks(text, start, portable_masks, portable_prefix_xor),
         }
-    }
-}
-
-#[inline(always)]
-fn for_each_block(
-    text: &[u8],
-    start: usize,
-    walk: &mut Walk<'_>,
-    masks: impl Fn(&[u8; 64]) -> Masks,
-    prefix_xor: impl Fn(u64) -> u64,
-) {
-    let (blocks, rest) = text[start..].as_chunks::<64>();
-    let mut at = start;
-    for block in blocks {
-        if walk.block(at, masks(block), &prefix_xor) {
-            return;
-        }
-        at += 64;
-    }
-    if !rest.is_empty() {
-        let mut block = [b' '; 64];
-        block[..rest.len()].copy_from_slice(rest);
-        walk.block(at, masks(&block), &prefix_xor);
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{
-        __m256i, _mm_clmulepi64_si128, _mm_cvtsi64_si128, _mm_cvtsi128_si64, _mm_set1_epi8,
-        _mm256_cmpeq_epi8, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set_epi64x, _mm256_set1_epi8,
+        __m256i, __m512i, _mm_clmulepi64_si128, _mm_cvtsi64_si128, _mm_cvtsi128_si64, _mm_set1_epi8,
+        _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
+        _mm512_cmpeq_epi8_mask, _mm512_loadu_si512, _mm512_movepi8_mask, _mm512_set1_epi8,
     };
 
-    use super::{Masks, Walk};
+    use super::{Masks, Scanned, scan_blocks};
 
     #[target_feature(enable = "avx2,pclmulqdq,popcnt,bmi1,bmi2")]
-    pub(super) fn for_each_block(text: &[u8], start: usize, walk: &mut Walk<'_>) {
-        super::for_each_block(text, start, walk, |block| masks(block), |mask| prefix_xor(mask));
+    pub(super) fn scan(text: &[u8], start: usize) -> Scanned {
+        scan_blocks(text, start, |block| masks(block), |mask| prefix_xor(mask))
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx2,pclmulqdq,popcnt,bmi1,bmi2")]
+    pub(super) fn scan_512(text: &[u8], start: usize) -> Scanned {
+        scan_blocks(text, start, |block| masks_512(block), |mask| prefix_xor(mask))
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx2,pclmulqdq,popcnt,bmi1,bmi2")]
+    #[inline]
+    #[allow(unsafe_code, reason = "the load takes a pointer")]
+    fn masks_512(block: &[u8; 64]) -> Masks {
+        // SAFETY: the block is 64 bytes, and the load needs no alignment.
+        let block = unsafe { _mm512_loadu_si512(block.as_ptr().cast::<__m512i>()) };
+        let equal = |byte: u8| _mm512_cmpeq_epi8_mask(block, _mm512_set1_epi8(byte.cast_signed()));
+        Masks {
+            quote: equal(b'"'),
+            backslash: equal(b'\\'),
+            open: equal(b'{'),
+            close: equal(b'}'),
+            name_letter: equal(b'N'),
+            account_letter: equal(b'A'),
+            has_non_ascii: _mm512_movepi8_mask(block) != 0,
+        }
     }
 
     #[target_feature(enable = "avx2,pclmulqdq,popcnt,bmi1,bmi2")]
     #[inline]
+    #[allow(unsafe_code, reason = "the loads take pointers")]
     fn masks(block: &[u8; 64]) -> Masks {
-        let word = |index: usize| {
-            let (words, _) = block.as_chunks::<8>();
-            i64::from_le_bytes(words[index])
-        };
-        // The compiler turns four adjacent words into one unaligned load.
-        let low = _mm256_set_epi64x(word(3), word(2), word(1), word(0));
-        let high = _mm256_set_epi64x(word(7), word(6), word(5), word(4));
+        let (low, high) = block.split_at(32);
+        // SAFETY: each half is 32 bytes, and the loads need no alignment.
+        let (low, high) =
+            unsafe { (_mm256_loadu_si256(low.as_ptr().cast()), _mm256_loadu_si256(high.as_ptr().cast())) };
         Masks {
             quote: equal(low, high, b'"'),
             backslash: equal(low, high, b'\\'),
             open: equal(low, high, b'{'),
             close: equal(low, high, b'}'),
-            letter: equal(low, high, b'N'),
+            name_letter: equal(low, high, b'N'),
+            account_letter: equal(low, high, b'A'),
             has_non_ascii: _mm256_movemask_epi8(_mm256_or_si256(low, high)) != 0,
         }
     }
@@ -142,7 +150,7 @@ const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 fn portable_masks(block: &[u8; 64]) -> Masks {
     let (words, _) = block.as_chunks::<8>();
     let mut all = 0;
-    let mut masks = Masks { quote: 0, backslash: 0, open: 0, close: 0, letter: 0, has_non_ascii: false };
+    let mut masks = Masks::default();
     for (index, word) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*word);
         let shift = index * 8;
@@ -151,7 +159,8 @@ fn portable_masks(block: &[u8; 64]) -> Masks {
         masks.backslash |= portable_equal(word, b'\\') << shift;
         masks.open |= portable_equal(word, b'{') << shift;
         masks.close |= portable_equal(word, b'}') << shift;
-        masks.letter |= portable_equal(word, b'N') << shift;
+        masks.name_letter |= portable_equal(word, b'N') << shift;
+        masks.account_letter |= portable_equal(word, b'A') << shift;
     }
     masks.has_non_ascii = all & HIGH_BITS != 0;
     masks
@@ -178,14 +187,21 @@ mod tests {
     fn portable_masks_find_each_character_at_each_position() {
         for position in 0..64 {
             for (byte, which) in
-                [(b'"', 0), (b'\\', 1), (b'{', 2), (b'}', 3), (b'N', 4), (0xe9, 5), (b'x', 6)]
+                [(b'"', 0), (b'\\', 1), (b'{', 2), (b'}', 3), (b'N', 4), (0xe9, 5), (b'A', 6), (b'x', 7)]
             {
                 let mut block = [b' '; 64];
                 block[position] = byte;
                 let masks = portable_masks(&block);
-                let found =
-                    [masks.quote, masks.backslash, masks.open, masks.close, masks.letter].map(|mask| mask);
-                for (index, mask) in found.into_iter().enumerate() {
+                let found = [
+                    masks.quote,
+                    masks.backslash,
+                    masks.open,
+                    masks.close,
+                    masks.name_letter,
+                    0,
+                    masks.account_letter,
+                ];
+                for (index, mask) in found.into_iter().enumerate().filter(|(index, _)| *index != 5) {
                     assert_eq!(mask, if index == which { 1 << position } else { 0 }, "{byte} at {position}");
                 }
                 assert_eq!(masks.has_non_ascii, which == 5);
@@ -198,7 +214,7 @@ mod tests {
         for byte in 0..=u8::MAX {
             let masks = portable_masks(&[byte; 64]);
             assert_eq!(masks.quote, if byte == b'"' { u64::MAX } else { 0 }, "{byte}");
-            assert_eq!(masks.letter, if byte == b'N' { u64::MAX } else { 0 }, "{byte}");
+            assert_eq!(masks.name_letter, if byte == b'N' { u64::MAX } else { 0 }, "{byte}");
         }
     }
 

@@ -7,7 +7,8 @@
 
 use memchr::{memchr, memchr2, memmem};
 
-use super::scan::{Scanned, Scanner};
+use super::blocks::Backend;
+use super::scan::Scanned;
 use super::structure::{Extent, Members, extent, is_container_key, skip_whitespace, string_end};
 use crate::event::LossKind;
 
@@ -21,7 +22,7 @@ pub(super) trait ValueSink {
         start: usize,
         end: usize,
         offset: u64,
-        scan: Option<(&Scanned, &Scanner)>,
+        scanned: Option<&Scanned>,
     ) -> bool;
     /// A well-formed value that is no object.
     fn other_value(&mut self, offset: u64);
@@ -81,7 +82,7 @@ enum Step {
 /// Splits inflated text into values.
 pub(super) struct Framing {
     state: State,
-    scanner: Scanner,
+    backend: Backend,
     value_bytes_max: usize,
     /// Offset of a newline found ahead, lest a long line be searched once per value.
     newline: u64,
@@ -99,8 +100,8 @@ pub(super) struct Advance {
 
 impl Framing {
     /// Values over `value_bytes_max` bytes are reported and skipped.
-    pub(super) fn new(scanner: Scanner, value_bytes_max: usize) -> Self {
-        Self { state: State::Between, scanner, value_bytes_max, newline: 0, last_error: None }
+    pub(super) fn new(backend: Backend, value_bytes_max: usize) -> Self {
+        Self { state: State::Between, backend, value_bytes_max, newline: 0, last_error: None }
     }
 
     /// Begins a new text.
@@ -214,10 +215,10 @@ impl Framing {
         }
         let line_end = self.line_end(window, at);
         let line = &text[..line_end.unwrap_or(text.len())];
-        let scanned = self.scanner.scan(line, at);
+        let scanned = self.backend.scan(line, at);
         if let Some(end) = scanned.end {
             if end - at <= self.value_bytes_max {
-                sink.object(text, at, end, window.offset_of(at), Some((&scanned, &self.scanner)));
+                sink.object(text, at, end, window.offset_of(at), Some(&scanned));
                 return Step::At(end);
             }
             return match container_member(&text[at..end]) {
@@ -306,12 +307,12 @@ impl Framing {
                 None => return Step::At(at),
                 Some(_) => return self.odd_element(window, at, then, sink),
             }
-            let scanned = self.scanner.scan(text, at);
+            let scanned = self.backend.scan(text, at);
             let Some(end) = scanned.end else { return self.odd_element(window, at, then, sink) };
             if end - at > self.value_bytes_max {
                 return self.oversize(window, at, then, sink);
             }
-            let is_sound = sink.object(text, at, end, window.offset_of(at), Some((&scanned, &self.scanner)));
+            let is_sound = sink.object(text, at, end, window.offset_of(at), Some(&scanned));
             at = end;
             // A damaged record may seem to end early; what follows then is still part of it.
             if !is_sound && !is_end_of_element(&text[at..]) {

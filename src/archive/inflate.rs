@@ -4,14 +4,11 @@
 //! compression becomes a [`Fault`], after the text before it; checksums are always verified. Memory is
 //! bounded by the buffers, whatever a stream claims of its own size.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufReader, Read};
 
-use flate2::{Decompress, FlushDecompress, Status};
-
+use super::deflate::{Deflate, DeflateError, Input};
 use crate::event::LossKind;
 
-/// How far back DEFLATE may refer.
-pub(super) const HISTORY_BYTES: usize = 32 * 1024;
 const GZIP_MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// DEFLATE expands no further than this.
@@ -62,64 +59,87 @@ impl Compression {
     }
 }
 
+impl From<DeflateError> for Fault {
+    fn from(error: DeflateError) -> Self {
+        match error {
+            DeflateError::Input(error) => Self::of_input(&error),
+            DeflateError::Truncated => truncated(),
+            DeflateError::Corrupt(what) => Self::new(LossKind::CorruptCompression, format!("gzip: {what}")),
+        }
+    }
+}
+
+fn truncated() -> Fault {
+    Fault::new(LossKind::TruncatedCompression, "the gzip stream ends early")
+}
+
 /// Gives text, piece by piece.
-pub(super) enum Inflater<R: BufRead> {
+pub(super) enum Inflater<R: Read> {
     /// Text as it is.
     Plain(R),
     /// gzip.
     Gzip(Box<Members<R>>),
     /// zstd.
-    Zstd(Box<zstd::stream::read::Decoder<'static, R>>),
+    Zstd(Box<zstd::stream::read::Decoder<'static, BufReader<R>>>),
 }
 
-impl<R: BufRead> Inflater<R> {
+impl<R: Read> Inflater<R> {
     /// Of an input whose first bytes tell its compression.
     pub(super) fn new(compression: Compression, input: R) -> Result<Self, Fault> {
         Ok(match compression {
             Compression::None => Self::Plain(input),
             Compression::Gzip => Self::Gzip(Box::new(Members::new(input))),
             Compression::Zstd => {
-                let mut decoder = zstd::stream::read::Decoder::with_buffer(input)
-                    .map_err(|error| Fault::of_input(&error))?;
+                let mut decoder =
+                    zstd::stream::read::Decoder::new(input).map_err(|error| Fault::of_input(&error))?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(|error| Fault::of_input(&error))?;
                 Self::Zstd(Box::new(decoder))
             }
         })
     }
 
-    /// Writes text to `buffer` from `at` on and tells how much; nothing means that the text is over. What
-    /// stands before `at` must be the text before, at least [`HISTORY_BYTES`] of it.
-    pub(super) fn inflate(&mut self, buffer: &mut [u8], at: usize) -> Result<usize, Fault> {
-        let free = &mut buffer[at..];
+    /// Writes text to `window` from `at` on and gives its end; none written means that the text is over.
+    /// What stands before `at` must be the text before, as far back as
+    /// [`HISTORY_BYTES`](super::deflate::HISTORY_BYTES); much more than
+    /// [`FREE_BYTES_MIN`](super::deflate::FREE_BYTES_MIN) must be free.
+    pub(super) fn inflate(&mut self, window: &mut [u8], at: usize) -> Result<usize, Fault> {
         match self {
             Self::Plain(input) => loop {
-                match input.read(free) {
-                    Ok(length) => return Ok(length),
+                match input.read(&mut window[at..]) {
+                    Ok(length) => return Ok(at + length),
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) => return Err(Fault::of_input(&error)),
                 }
             },
-            Self::Gzip(members) => members.inflate(free),
-            Self::Zstd(decoder) => decoder.read(free).map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => {
-                    Fault::new(LossKind::TruncatedCompression, "the zstd stream ends early")
-                }
-                // What zstd itself finds comes as `Other`; anything else is the input's.
-                io::ErrorKind::Other => Fault::new(LossKind::CorruptCompression, format!("zstd: {error}")),
-                _ => Fault::of_input(&error),
-            }),
+            Self::Gzip(members) => members.inflate(window, at),
+            Self::Zstd(decoder) => {
+                decoder.read(&mut window[at..]).map(|length| at + length).map_err(|error| {
+                    match error.kind() {
+                        io::ErrorKind::UnexpectedEof => {
+                            Fault::new(LossKind::TruncatedCompression, "the zstd stream ends early")
+                        }
+                        // What zstd itself finds comes as `Other`; anything else is the input's.
+                        io::ErrorKind::Other => {
+                            Fault::new(LossKind::CorruptCompression, format!("zstd: {error}"))
+                        }
+                        _ => Fault::of_input(&error),
+                    }
+                })
+            }
         }
     }
 }
 
 /// The members of a gzip file, one after another.
 pub(super) struct Members<R> {
-    input: R,
-    decompress: Decompress,
+    input: Input<R>,
+    deflate: Deflate,
     checksum: libdeflater::Crc,
     length: u32,
     member: u64,
     state: MemberState,
+    /// What stopped the decoder, told after the text before it.
+    fault: Option<Fault>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -130,43 +150,48 @@ enum MemberState {
     Over,
 }
 
-impl<R: BufRead> Members<R> {
+impl<R: Read> Members<R> {
     fn new(input: R) -> Self {
         Self {
-            input,
-            decompress: Decompress::new(false),
+            input: Input::new(input),
+            deflate: Deflate::new(),
             checksum: libdeflater::Crc::new(),
             length: 0,
             member: 0,
             state: MemberState::Header,
+            fault: None,
         }
     }
 
-    fn inflate(&mut self, free: &mut [u8]) -> Result<usize, Fault> {
+    fn inflate(&mut self, window: &mut [u8], at: usize) -> Result<usize, Fault> {
         loop {
+            if let Some(fault) = self.fault.take() {
+                self.state = MemberState::Over;
+                return Err(fault);
+            }
             match self.state {
-                MemberState::Over => return Ok(0),
+                MemberState::Over => return Ok(at),
                 MemberState::Header => {
-                    let is_over = self.peek()?.is_empty();
-                    if is_over && self.member > 0 {
+                    if self.member > 0 && self.input.peek(1)?.is_empty() {
                         self.state = MemberState::Over;
-                        return Ok(0);
+                        continue;
                     }
                     self.header()?;
-                    self.decompress.reset(false);
+                    self.deflate.reset();
                     self.checksum = libdeflater::Crc::new();
                     self.length = 0;
                     self.state = MemberState::Body;
                 }
                 MemberState::Body => {
-                    let (status, written) = self.body(free)?;
-                    self.checksum.update(&free[..written]);
-                    self.length = self.length.wrapping_add(written as u32);
-                    if status == Status::StreamEnd {
+                    let (end, outcome) = self.deflate.inflate(&mut self.input, window, at);
+                    self.checksum.update(&window[at..end]);
+                    self.length = self.length.wrapping_add((end - at) as u32);
+                    self.fault = outcome.err().map(Fault::from);
+                    if self.deflate.is_over() {
                         self.state = MemberState::Trailer;
                     }
-                    if written > 0 {
-                        return Ok(written);
+                    if end > at {
+                        return Ok(end);
                     }
                 }
                 MemberState::Trailer => {
@@ -178,45 +203,23 @@ impl<R: BufRead> Members<R> {
         }
     }
 
-    fn body(&mut self, free: &mut [u8]) -> Result<(Status, usize), Fault> {
-        let input = peek(&mut self.input)?;
-        let (read_before, written_before) = (self.decompress.total_in(), self.decompress.total_out());
-        let is_over = input.is_empty();
-        let result = self.decompress.decompress(input, free, FlushDecompress::None);
-        let read = (self.decompress.total_in() - read_before) as usize;
-        let written = (self.decompress.total_out() - written_before) as usize;
-        self.input.consume(read);
-        match result {
-            Ok(Status::StreamEnd) => Ok((Status::StreamEnd, written)),
-            Ok(_) if written == 0 && is_over => Err(truncated()),
-            Ok(status) => Ok((status, written)),
-            // What came before the error is text still.
-            Err(_) if written > 0 => Ok((Status::Ok, written)),
-            Err(error) => Err(Fault::new(LossKind::CorruptCompression, format!("gzip: {error}"))),
-        }
-    }
-
     fn header(&mut self) -> Result<(), Fault> {
         const CHECKSUM: u8 = 2;
         const EXTRA: u8 = 4;
         const NAME: u8 = 8;
         const COMMENT: u8 = 16;
-        let mut magic = [0; 3];
-        for (index, expected) in GZIP_MAGIC.into_iter().enumerate() {
-            if index > 0 && self.member == 0 && self.peek()?.is_empty() {
-                return Err(truncated());
-            }
-            magic[index] = match self.peek()?.first() {
-                Some(byte) if *byte == expected => self.byte()?,
-                _ => {
-                    let detail = if self.member == 0 {
-                        "no gzip header".to_owned()
-                    } else {
-                        format!("bytes that are no gzip follow member {}", self.member)
-                    };
-                    return Err(Fault::new(LossKind::CorruptCompression, detail));
-                }
+        let head = self.input.peek(GZIP_MAGIC.len())?;
+        let head = &head[..head.len().min(GZIP_MAGIC.len())];
+        if !GZIP_MAGIC.starts_with(head) {
+            let detail = if self.member == 0 {
+                "no gzip header".to_owned()
+            } else {
+                format!("bytes that are no gzip follow member {}", self.member)
             };
+            return Err(Fault::new(LossKind::CorruptCompression, detail));
+        }
+        for _ in GZIP_MAGIC {
+            self.byte()?;
         }
         let flags = self.byte()?;
         for _ in 0..6 {
@@ -250,31 +253,11 @@ impl<R: BufRead> Members<R> {
         Ok(())
     }
 
-    fn peek(&mut self) -> Result<&[u8], Fault> {
-        peek(&mut self.input)
-    }
-
     fn byte(&mut self) -> Result<u8, Fault> {
-        let byte = *self.peek()?.first().ok_or_else(truncated)?;
+        let byte = *self.input.peek(1)?.first().ok_or_else(truncated)?;
         self.input.consume(1);
         Ok(byte)
     }
-}
-
-fn peek<R: BufRead>(input: &mut R) -> Result<&[u8], Fault> {
-    // Written this way for the borrow checker: a second call returns the buffer that the first one filled.
-    loop {
-        match input.fill_buf() {
-            Ok(_) => break,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Fault::of_input(&error)),
-        }
-    }
-    input.fill_buf().map_err(|error| Fault::of_input(&error))
-}
-
-fn truncated() -> Fault {
-    Fault::new(LossKind::TruncatedCompression, "the gzip stream ends early")
 }
 
 /// Inflates gzip files of one member as a whole, which is the quickest way.

@@ -7,6 +7,7 @@
 //! object's name decides nothing but whether it is a loss that no log is in it.
 
 mod blocks;
+mod deflate;
 mod framing;
 mod inflate;
 mod object;
@@ -47,7 +48,7 @@ impl Default for ReadOptions {
 #[derive(Debug, Default)]
 pub struct Reading {
     /// The events that matter, in the order of the objects and of the records in them, copies included.
-    pub events: Vec<Event>,
+    pub events: Vec<Box<Event>>,
     /// What was read. `selected` counts every event, copies too.
     pub coverage: Coverage,
 }

@@ -4,11 +4,12 @@
 //! Small gzip objects are inflated as a whole, everything else passes through a window whose size depends on
 //! the largest record, not on the object. Nothing about one object is ever fatal.
 
-use std::io::{BufReader, Cursor, Read};
+use std::io::{Cursor, Read};
 
+use super::blocks::Backend;
+use super::deflate::HISTORY_BYTES;
 use super::framing::{Framing, ValueSink};
-use super::inflate::{Compression, Fault, HISTORY_BYTES, Inflater, WholeInflater};
-use super::scan::Scanner;
+use super::inflate::{Compression, Fault, Inflater, WholeInflater};
 use super::select::Selector;
 use super::tally::{Scopes, Tally};
 use super::unwrap::Unwrapping;
@@ -46,7 +47,7 @@ impl<'a> ObjectReader<'a> {
             progress,
             takes_all,
             selector: Selector::new(),
-            framing: Framing::new(Scanner::new(), options.record_bytes_max),
+            framing: Framing::new(Backend::detect(), options.record_bytes_max),
             scopes: Scopes::default(),
             coverage: Coverage::default(),
             whole: WholeInflater::new(),
@@ -151,8 +152,7 @@ impl<V: ValueSink> Bytes<'_, V> {
         }
         let stored = std::mem::take(self.stored);
         let result = {
-            let rest = BufReader::with_capacity(INPUT_BYTES, input);
-            let inflater = Inflater::new(compression, Cursor::new(&stored[..]).chain(rest))?;
+            let inflater = Inflater::new(compression, Cursor::new(&stored[..]).chain(input))?;
             self.pass_through_window(inflater)
         };
         *self.stored = stored;
@@ -160,7 +160,7 @@ impl<V: ValueSink> Bytes<'_, V> {
     }
 
     /// Inflates piece by piece. A fault is told after everything before it was read.
-    fn pass_through_window<R: std::io::BufRead>(&mut self, mut inflater: Inflater<R>) -> Result<(), Fault> {
+    fn pass_through_window<R: Read>(&mut self, mut inflater: Inflater<R>) -> Result<(), Fault> {
         // In the window: text kept as history only, text not read yet (from `start`), free space (from `end`).
         let (mut start, mut end, mut offset) = (0, 0, 0u64);
         let mut wanted = 1;
@@ -178,7 +178,7 @@ impl<V: ValueSink> Bytes<'_, V> {
             let limit = self.window.len().min(end + CHUNK_BYTES);
             let outcome = inflater.inflate(&mut self.window[..limit], end);
             let (written, fault) = match outcome {
-                Ok(written) => (written, None),
+                Ok(end_of_text) => (end_of_text - end, None),
                 Err(fault) => (0, Some(fault)),
             };
             end += written;
@@ -191,7 +191,7 @@ impl<V: ValueSink> Bytes<'_, V> {
                 if let Err(no_log) = check_is_log(text, is_last) {
                     return Err(fault.unwrap_or(no_log));
                 }
-                is_checked = true;
+                is_checked = !text.trim_ascii_start().is_empty();
             }
             let advance = self.framing.advance(text, offset, is_last, self.unwrapping);
             start += advance.consumed;

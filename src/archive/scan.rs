@@ -5,15 +5,13 @@
 //! over the unescaped quotes tells what lies inside strings, and counts of the braces outside keep the depth.
 //! The grammar is not checked: positions are right for well-formed text, and within bounds for any other.
 
-use super::blocks::{Backend, Masks};
+use super::blocks::Masks;
 
-/// Blocks whose state is kept, to look back from a record's end.
-const RECENT_BLOCKS: usize = 16;
-const BLOCK: usize = 64;
-const NAME_KEY: &[u8] = b"\"eventName\"";
-/// The `N` of `"eventName"` stands this far behind the opening quote.
+const NAME_KEY: &[u8; 11] = b"\"eventName\"";
+const ACCOUNT_KEY: &[u8; 20] = b"\"recipientAccountId\"";
+/// The `N` of `"eventName"` and the `A` of `"recipientAccountId"` stand this far behind the opening quote.
 const NAME_LETTER_DISTANCE: usize = 6;
-const ACCOUNT_MEMBER: &[u8] = b",\"recipientAccountId\":\"";
+const ACCOUNT_LETTER_DISTANCE: usize = 10;
 
 /// What one pass over an object saw.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,189 +22,154 @@ pub(super) struct Scanned {
     pub name_at: usize,
     /// How many such keys there are.
     pub names: u32,
+    /// The same for `"recipientAccountId"`.
+    pub account_at: usize,
+    /// How many such keys there are.
+    pub accounts: u32,
     /// Whether the object may hold a backslash.
     pub has_backslash: bool,
     /// Whether the object may hold a byte beyond ASCII.
     pub has_non_ascii: bool,
 }
 
-/// State at the beginning of a block, and the braces in it.
-#[derive(Clone, Copy, Default)]
-struct BlockState {
-    depth: u32,
-    open: u64,
-    close: u64,
-}
-
-/// Scans objects; keeps the state of the last blocks of the last one.
-pub(super) struct Scanner {
-    backend: Backend,
-    recent: [BlockState; RECENT_BLOCKS],
+/// Scans the object whose opening brace is at `start`, block by block.
+///
+/// `masks` and `prefix_xor` are the processor's own; inlined, so that the loop is compiled for it too.
+#[inline(always)]
+pub(super) fn scan_blocks(
+    text: &[u8],
     start: usize,
-    account_finder: memchr::memmem::Finder<'static>,
-}
-
-impl Scanner {
-    /// With the fastest means that this processor has.
-    pub(super) fn new() -> Self {
-        Self::with_backend(Backend::detect())
-    }
-
-    /// With given means.
-    pub(super) fn with_backend(backend: Backend) -> Self {
-        Self {
-            backend,
-            recent: [BlockState::default(); RECENT_BLOCKS],
-            start: 0,
-            account_finder: memchr::memmem::Finder::new(ACCOUNT_MEMBER),
-        }
-    }
-
-    /// Scans the object whose opening brace is at `start`.
-    pub(super) fn scan(&mut self, text: &[u8], start: usize) -> Scanned {
-        debug_assert_eq!(text.get(start), Some(&b'{'));
-        self.start = start;
-        let mut walk = Walk::new(text, start, &mut self.recent);
-        self.backend.for_each_block(text, start, &mut walk);
-        walk.scanned
-    }
-
-    /// The value of the last `"recipientAccountId"` near the end of the object scanned last, if it is a
-    /// plain member of the object itself.
-    pub(super) fn account<'t>(&self, text: &'t [u8], end: usize) -> Option<&'t [u8]> {
-        // The oldest block of the ring may be the one that the newest has just taken the place of.
-        let reach = (RECENT_BLOCKS - 1) * BLOCK;
-        let last_block = (end - 1 - self.start) / BLOCK;
-        let oldest = self.start + (last_block * BLOCK).saturating_sub(reach - BLOCK);
-        let tail = &text[oldest..end];
-        let mut account = None;
-        for found in self.account_finder.find_iter(tail) {
-            let at = oldest + found;
-            if self.depth_at(at) != 1 {
-                continue;
+    masks: impl Fn(&[u8; 64]) -> Masks,
+    prefix_xor: impl Fn(u64) -> u64,
+) -> Scanned {
+    debug_assert_eq!(text.get(start), Some(&b'{'));
+    let mut scanned = Scanned::default();
+    // Plain variables, so that they stay in registers.
+    let mut depth = 0u32;
+    let mut inside = 0u64;
+    let mut escape = 0u64;
+    let mut quotes_before = 0u64;
+    let mut backslashes = 0u64;
+    let mut non_ascii = false;
+    let mut filled = [b' '; 64];
+    let mut at = start;
+    while at < text.len() {
+        let block = match text[at..].first_chunk::<64>() {
+            Some(block) => block,
+            None => {
+                filled[..text.len() - at].copy_from_slice(&text[at..]);
+                &filled
             }
-            let value_at = at + ACCOUNT_MEMBER.len();
-            let value = &text[value_at..end];
-            let length = memchr::memchr2(b'"', b'\\', value)?;
-            if value[length] == b'\\' {
-                return None;
-            }
-            account = Some(&value[..length]);
-        }
-        account
-    }
-
-    fn depth_at(&self, at: usize) -> u32 {
-        let distance = at - self.start;
-        let block = &self.recent[distance / BLOCK % RECENT_BLOCKS];
-        let before = (1u64 << (distance % BLOCK)) - 1;
-        block.depth + (block.open & before).count_ones() - (block.close & before).count_ones()
-    }
-}
-
-/// The pass over one object.
-pub(super) struct Walk<'t> {
-    text: &'t [u8],
-    recent: &'t mut [BlockState; RECENT_BLOCKS],
-    scanned: Scanned,
-    block_index: usize,
-    depth: u32,
-    /// All ones while the text is inside a string.
-    in_string: u64,
-    /// One if the next byte is escaped.
-    escape: u64,
-    quotes: u64,
-}
-
-impl<'t> Walk<'t> {
-    fn new(text: &'t [u8], start: usize, recent: &'t mut [BlockState; RECENT_BLOCKS]) -> Self {
-        debug_assert!(start < text.len());
-        Self {
-            text,
-            recent,
-            scanned: Scanned::default(),
-            block_index: 0,
-            depth: 0,
-            in_string: 0,
-            escape: 0,
-            quotes: 0,
-        }
-    }
-
-    /// Takes in the block at `at`; `true` once the object has ended.
-    #[inline(always)]
-    pub(super) fn block(&mut self, at: usize, masks: Masks, prefix_xor: impl Fn(u64) -> u64) -> bool {
+        };
+        let masks = masks(block);
         let mut quotes = masks.quote;
-        if masks.backslash | self.escape != 0 {
-            self.scanned.has_backslash = true;
-            quotes &= !escaped(masks.backslash, &mut self.escape);
+        if masks.backslash | escape != 0 {
+            backslashes |= 1;
+            quotes &= !escaped(masks.backslash, &mut escape);
         }
-        self.scanned.has_non_ascii |= masks.has_non_ascii;
-        let in_string = prefix_xor(quotes) ^ self.in_string;
-        self.in_string = ((in_string as i64) >> 63) as u64;
+        non_ascii |= masks.has_non_ascii;
+        let in_string = prefix_xor(quotes) ^ inside;
+        inside = (in_string.cast_signed() >> 63).cast_unsigned();
         let open = masks.open & !in_string;
         let close = masks.close & !in_string;
-        let behind_quote = (quotes << NAME_LETTER_DISTANCE) | (self.quotes >> (64 - NAME_LETTER_DISTANCE));
-        let letters = masks.letter & behind_quote & in_string;
-        self.quotes = quotes;
-        self.recent[self.block_index % RECENT_BLOCKS] = BlockState { depth: self.depth, open, close };
-        self.block_index += 1;
+        let behind = |distance: usize| (quotes << distance) | (quotes_before >> (64 - distance));
+        let letters = in_string
+            & (masks.name_letter & behind(NAME_LETTER_DISTANCE)
+                | masks.account_letter & behind(ACCOUNT_LETTER_DISTANCE));
+        quotes_before = quotes;
         let closes = close.count_ones();
-        if closes < self.depth {
+        if closes < depth {
             if letters != 0 {
-                self.look_for_names(at, letters, open, close);
+                note_keys(text, at, letters, open, close, depth, &mut scanned);
             }
-            self.depth = self.depth + open.count_ones() - closes;
-            return false;
-        }
-        self.look_closely(at, letters, open, close)
-    }
-
-    /// Notes names in a block that the object does not end in.
-    fn look_for_names(&mut self, at: usize, mut letters: u64, open: u64, close: u64) {
-        while letters != 0 {
-            let bit = letters.trailing_zeros();
-            let before = (1u64 << bit) - 1;
-            if self.depth + (open & before).count_ones() - (close & before).count_ones() == 1 {
-                self.note_name(at + bit as usize);
+            depth = depth + open.count_ones() - closes;
+        } else {
+            match look_closely(text, at, letters, open, close, depth, &mut scanned) {
+                Some(depth_behind) => depth = depth_behind,
+                None => break,
             }
-            letters &= letters - 1;
         }
+        at += 64;
     }
+    scanned.has_backslash = backslashes != 0;
+    scanned.has_non_ascii = non_ascii;
+    scanned
+}
 
-    /// Goes through a block brace by brace; `true` if the object ends in it.
-    fn look_closely(&mut self, at: usize, letters: u64, open: u64, close: u64) -> bool {
-        let mut marks = letters | open | close;
-        while marks != 0 {
-            let bit = marks & marks.wrapping_neg();
-            let position = at + marks.trailing_zeros() as usize;
-            if open & bit != 0 {
-                self.depth += 1;
-            } else if close & bit != 0 {
-                self.depth -= 1;
-                if self.depth == 0 {
-                    self.scanned.end = Some(position + 1);
-                    return true;
-                }
-            } else if self.depth == 1 {
-                self.note_name(position);
+/// Notes keys in a block that the object does not end in.
+#[inline]
+fn note_keys(
+    text: &[u8],
+    at: usize,
+    mut letters: u64,
+    open: u64,
+    close: u64,
+    depth: u32,
+    scanned: &mut Scanned,
+) {
+    while letters != 0 {
+        let bit = letters.trailing_zeros();
+        let before = (1u64 << bit) - 1;
+        if depth + (open & before).count_ones() - (close & before).count_ones() == 1 {
+            note_key(text, at + bit as usize, scanned);
+        }
+        letters &= letters - 1;
+    }
+}
+
+/// Goes through a block brace by brace; gives the depth behind it, or nothing if the object ends in it.
+#[inline]
+fn look_closely(
+    text: &[u8],
+    at: usize,
+    letters: u64,
+    open: u64,
+    close: u64,
+    mut depth: u32,
+    scanned: &mut Scanned,
+) -> Option<u32> {
+    let mut marks = letters | open | close;
+    while marks != 0 {
+        let bit = marks & marks.wrapping_neg();
+        let position = at + marks.trailing_zeros() as usize;
+        if open & bit != 0 {
+            depth += 1;
+        } else if close & bit != 0 {
+            depth -= 1;
+            if depth == 0 {
+                scanned.end = Some(position + 1);
+                return None;
             }
-            marks &= marks - 1;
+        } else if depth == 1 {
+            note_key(text, position, scanned);
         }
-        false
+        marks &= marks - 1;
     }
+    Some(depth)
+}
 
-    fn note_name(&mut self, letter_at: usize) {
-        let name_at = letter_at - NAME_LETTER_DISTANCE;
-        let rest = &self.text[name_at..];
-        if !rest.starts_with(NAME_KEY) {
-            return;
+#[inline]
+fn note_key(text: &[u8], letter_at: usize, scanned: &mut Scanned) {
+    if text[letter_at] == b'N' {
+        let key_at = letter_at - NAME_LETTER_DISTANCE;
+        if is_key(text, key_at, NAME_KEY) {
+            scanned.name_at = key_at;
+            scanned.names += 1;
         }
-        let colon = super::structure::skip_whitespace(rest, NAME_KEY.len());
-        if rest.get(colon) == Some(&b':') {
-            self.scanned.name_at = name_at;
-            self.scanned.names += 1;
+    } else {
+        let key_at = letter_at - ACCOUNT_LETTER_DISTANCE;
+        if is_key(text, key_at, ACCOUNT_KEY) {
+            scanned.account_at = key_at;
+            scanned.accounts += 1;
         }
+    }
+}
+
+#[inline]
+fn is_key<const N: usize>(text: &[u8], at: usize, key: &[u8; N]) -> bool {
+    let rest = &text[at..];
+    rest.first_chunk::<N>() == Some(key) && {
+        rest.get(N) == Some(&b':') || rest.get(super::structure::skip_whitespace(rest, N)) == Some(&b':')
     }
 }
 

@@ -5,10 +5,11 @@
 //! record ([`quick`] gives `None`) is looked at member by member, and kept where that leaves a doubt.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use memchr::memmem::Finder;
 
-use super::scan::{Scanned, Scanner};
+use super::scan::Scanned;
 use super::structure::{Member, Members, decode_string, is_container_key};
 use crate::event::{KMS_MARKS, RELEVANCE_TABLE, Relevance, TAG_MARKS, Timestamp, relevance};
 
@@ -18,9 +19,9 @@ pub(super) struct Header<'t> {
     /// When.
     pub time: Timestamp,
     /// In which account; `None` where the record does not tell.
-    pub account_id: Option<&'t str>,
+    pub account_id: Option<&'t [u8]>,
     /// In which region; `None` where the record does not tell.
-    pub region: Option<&'t str>,
+    pub region: Option<&'t [u8]>,
     /// Whether KMS is the source.
     pub is_kms: bool,
 }
@@ -29,8 +30,10 @@ pub(super) struct Header<'t> {
 pub(super) struct Selector {
     kms_marks: Vec<Finder<'static>>,
     tag_marks: Vec<Finder<'static>>,
-    /// Names of the table by length.
+    /// The table's names, by [`name_slot`].
     names: Vec<Vec<&'static [u8]>>,
+    /// The time read last, as text and as value: records of one second follow each other.
+    time: Cell<([u8; 20], Timestamp)>,
 }
 
 const KMS_SOURCE: &str = "kms.amazonaws.com";
@@ -40,28 +43,37 @@ const SOURCE_BYTES_MAX: usize = 96;
 impl Selector {
     /// Makes the table ready.
     pub(super) fn new() -> Self {
-        let mut names: Vec<Vec<&'static [u8]>> = Vec::new();
+        let mut names: Vec<Vec<&'static [u8]>> = vec![Vec::new(); NAME_SLOTS];
         for (_, name, _) in RELEVANCE_TABLE {
-            if names.len() <= name.len() {
-                names.resize(name.len() + 1, Vec::new());
-            }
-            names[name.len()].push(name.as_bytes());
+            names[name_slot(name.as_bytes())].push(name.as_bytes());
         }
         Self {
             kms_marks: KMS_MARKS.iter().map(|mark| Finder::new(*mark)).collect(),
             tag_marks: TAG_MARKS.iter().map(|mark| Finder::new(*mark)).collect(),
             names,
+            time: Cell::default(),
         }
     }
 
     fn is_wanted_name(&self, name: &[u8]) -> bool {
-        self.names.get(name.len()).is_some_and(|names| names.contains(&name))
+        self.names[name_slot(name)].contains(&name)
+    }
+
+    #[inline]
+    fn time(&self, text: &[u8; 20]) -> Option<Timestamp> {
+        let (known, time) = self.time.get();
+        if known == *text {
+            return Some(time);
+        }
+        let time = Timestamp::parse_canonical(text)?;
+        self.time.set((*text, time));
+        Some(time)
     }
 
     /// Whether a record of this source and name may matter. `raw` must hold no escaped characters that
     /// could hide a mark, else every record with marks to look for is kept.
     fn keeps(&self, source: &str, name: &str, raw: &[u8], may_hide_marks: bool) -> bool {
-        let marks = match relevance(source, name) {
+        let marks = match relevance(global_source(source), name) {
             None => return false,
             Some(Relevance::Always) => return true,
             Some(Relevance::KmsMarks) => &self.kms_marks,
@@ -78,34 +90,33 @@ impl Selector {
         text: &'t [u8],
         start: usize,
         scanned: &Scanned,
-        scanner: &Scanner,
     ) -> Option<(bool, Header<'t>)> {
         let end = scanned.end?;
         let raw = &text[start..end];
-        if scanned.names != 1 || scanned.has_non_ascii || (scanned.has_backslash && may_hide_names(raw)) {
+        if scanned.names != 1
+            || scanned.accounts != 1
+            || scanned.has_non_ascii
+            || (scanned.has_backslash && may_hide_names(raw))
+        {
             return None;
         }
-        let head = &text[start..scanned.name_at];
-        let (time, source) = time_and_source(head)?;
-        let rest = text[scanned.name_at..end].strip_prefix(b"\"eventName\":\"")?;
-        let name = until_quote(rest)?;
-        let after_name = rest[name.len()..].strip_prefix(b"\",\"awsRegion\":\"")?;
-        let region = until_quote(after_name)?;
-        let account = scanner.account(text, end)?;
-        let source = as_ascii(source)?;
+        let (time, source) = time_and_source(&text[start..scanned.name_at])?;
+        let (name, rest) = string_after(b"\"eventName\":\"", &text[scanned.name_at..end])?;
+        let (region, _) = string_after(b"\",\"awsRegion\":\"", rest)?;
+        let (account_id, _) = string_after(b"\"recipientAccountId\":\"", &text[scanned.account_at..end])?;
         let header = Header {
-            time,
-            account_id: Some(as_ascii(account)?),
-            region: Some(as_ascii(region)?),
-            is_kms: source == KMS_SOURCE,
+            time: self.time(time)?,
+            account_id: Some(account_id),
+            region: Some(region),
+            is_kms: source.strip_suffix(b".cn").unwrap_or(source) == KMS_SOURCE.as_bytes(),
         };
         if !self.is_wanted_name(name) {
             return Some((false, header));
         }
-        let name = as_ascii(name)?;
+        let (source, name) = (std::str::from_utf8(source).ok()?, std::str::from_utf8(name).ok()?);
         // A name of the table under another source: a second `eventSource` elsewhere could be the one
         // that a full parse takes.
-        relevance(source, name)?;
+        relevance(global_source(source), name)?;
         Some((self.keeps(source, name, raw, false), header))
     }
 
@@ -115,25 +126,48 @@ impl Selector {
     }
 }
 
-/// `…"eventTime":"2026-01-01T00:00:00Z","eventSource":"…",` at the end of `head`.
-fn time_and_source(head: &[u8]) -> Option<(Timestamp, &[u8])> {
-    let head = head.strip_suffix(b"\",")?;
+/// A source's name as outside China, where it ends in `.cn`.
+fn global_source(source: &str) -> &str {
+    source.strip_suffix(".cn").unwrap_or(source)
+}
+
+/// Slots of the table of names, and the slot of one: nearly all other names find theirs empty.
+const NAME_SLOTS: usize = 1024;
+
+fn name_slot(name: &[u8]) -> usize {
+    let (first, last) = (name.first().copied().unwrap_or(0), name.last().copied().unwrap_or(0));
+    let middle = name.get(name.len() / 2).copied().unwrap_or(0);
+    (name.len() + usize::from(first) * 5 + usize::from(middle) * 23 + usize::from(last) * 101) % NAME_SLOTS
+}
+
+/// `…,"eventTime":"2026-01-01T00:00:00Z","eventSource":"…",` at the end of `head`.
+#[inline]
+fn time_and_source(head: &[u8]) -> Option<(&[u8; 20], &[u8])> {
+    let head = strip_end(head, b"\",")?;
     let source_at = head.len() - head.iter().rev().take(SOURCE_BYTES_MAX).position(|byte| *byte == b'"')?;
     let (head, source) = head.split_at(source_at);
-    let head = head.strip_suffix(b"\",\"eventSource\":\"")?;
-    let (head, time) = head.split_at_checked(head.len().checked_sub(20)?)?;
-    let is_member = head.ends_with(b",\"eventTime\":\"") || head.ends_with(b"{\"eventTime\":\"");
-    Some((Timestamp::parse_canonical(time)?, source)).filter(|_| is_member)
+    let head = strip_end(head, b"\",\"eventSource\":\"")?;
+    let (head, time) = head.split_last_chunk::<20>()?;
+    let before = strip_end(head, b"\"eventTime\":\"")?.last()?;
+    (matches!(before, b',' | b'{') && !source.is_empty()).then_some((time, source))
 }
 
-/// The text before the closing quote, if nothing in it is escaped.
-fn until_quote(text: &[u8]) -> Option<&[u8]> {
+#[inline]
+fn strip_end<'t, const N: usize>(text: &'t [u8], end: &[u8; N]) -> Option<&'t [u8]> {
+    let (text, found) = text.split_last_chunk::<N>()?;
+    (found == end).then_some(text)
+}
+
+/// The text between `opening` and the next quote, and what follows; `None` where anything in it is escaped,
+/// or nothing is in it.
+#[inline]
+fn string_after<'t, const N: usize>(opening: &[u8; N], text: &'t [u8]) -> Option<(&'t [u8], &'t [u8])> {
+    let (found, text) = text.split_first_chunk::<N>()?;
+    if found != opening {
+        return None;
+    }
     let length = text.iter().position(|byte| *byte == b'"' || *byte == b'\\')?;
-    (text[length] == b'"').then(|| &text[..length])
-}
-
-fn as_ascii(text: &[u8]) -> Option<&str> {
-    std::str::from_utf8(text).ok().filter(|text| !text.is_empty())
+    (text[length] == b'"' && length > 0).then(|| text.split_at(length))
 }
 
 /// Whether `raw` holds an escape that can stand for an ordinary character: `\u…` or `\/`.
@@ -186,9 +220,9 @@ impl Record<'_> {
     pub(super) fn header(&self) -> Header<'_> {
         Header {
             time: self.time,
-            account_id: self.account_id.as_deref().filter(|text| !text.is_empty()),
-            region: self.region.as_deref().filter(|text| !text.is_empty()),
-            is_kms: self.source == KMS_SOURCE,
+            account_id: self.account_id.as_deref().map(str::as_bytes),
+            region: self.region.as_deref().map(str::as_bytes),
+            is_kms: global_source(&self.source) == KMS_SOURCE,
         }
     }
 }
@@ -221,7 +255,7 @@ impl<'t> Deciding<'t> {
                 "eventName" => &mut deciding.name,
                 "awsRegion" => &mut deciding.region,
                 "recipientAccountId" => &mut deciding.recipient,
-                "userIdentity" => &mut deciding.identity,
+                "userIdentity" | "UserIdentity" => &mut deciding.identity,
                 "eventVersion" => &mut deciding.version,
                 "eventCategory" => &mut deciding.category,
                 "detail-type" => &mut deciding.detail_type,
@@ -252,7 +286,8 @@ impl<'t> Shape<'t> {
     pub(super) fn of(object: &'t [u8]) -> Self {
         let deciding = Deciding::of(object);
         let text = |value: Option<&'t [u8]>| {
-            value.filter(|value| value.first() == Some(&b'"')).and_then(decode_string)
+            let text = value.filter(|value| value.first() == Some(&b'"')).and_then(decode_string);
+            text.filter(|text| !text.is_empty())
         };
         let source = text(deciding.source);
         // S3, SQS and other notifications name their source so.

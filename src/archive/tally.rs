@@ -129,8 +129,8 @@ impl Scopes {
         let hour = second.div_euclid(3600);
         if let Some(recent) = &mut self.recent
             && recent.hour == hour
-            && *recent.account_id == *account_id
-            && *recent.region == *region
+            && recent.account_id.as_bytes() == account_id
+            && recent.region.as_bytes() == region
         {
             recent.first_second = recent.first_second.min(second);
             recent.last_second = recent.last_second.max(second);
@@ -139,7 +139,9 @@ impl Scopes {
             return;
         }
         let (account_id, region) = match self.recent.take() {
-            Some(recent) if *recent.account_id == *account_id && *recent.region == *region => {
+            Some(recent)
+                if recent.account_id.as_bytes() == account_id && recent.region.as_bytes() == region =>
+            {
                 let texts = (Text::clone(&recent.account_id), Text::clone(&recent.region));
                 recent.settle(coverage);
                 texts
@@ -148,7 +150,7 @@ impl Scopes {
                 if let Some(recent) = other {
                     recent.settle(coverage);
                 }
-                (account_id.into(), region.into())
+                (text(account_id), text(region))
             }
         };
         self.recent = Some(Recent {
@@ -168,6 +170,10 @@ impl Scopes {
             recent.settle(coverage);
         }
     }
+}
+
+fn text(bytes: &[u8]) -> Text {
+    String::from_utf8_lossy(bytes).into()
 }
 
 impl Recent {

@@ -1,5 +1,7 @@
 //! The reader as a whole: shapes, compressions, damage, accounting.
 
+mod oracle;
+
 use std::io::Write;
 
 use super::{Fate, Place, Quiet, ReadOptions, RecordSink, raw_record, read_with};

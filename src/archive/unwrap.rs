@@ -3,8 +3,9 @@
 //! Objects come in from the framing, records go out to a [`RecordSink`]; every value seen ends up with exactly
 //! one fate in the object's tally. The names of objects decide nothing here.
 
+use super::blocks::Backend;
 use super::framing::{Framing, ValueSink, container_member};
-use super::scan::{Scanned, Scanner};
+use super::scan::Scanned;
 use super::select::{Header, Selector, Shape};
 use super::structure::{Extent, decode_string, extent, skip_whitespace};
 use super::tally::{Scopes, Tally};
@@ -127,7 +128,7 @@ impl<S: RecordSink> Unwrapping<'_, S> {
             return false;
         }
         let Some(inside) = container_member(object) else { return false };
-        let mut framing = Framing::new(Scanner::new(), self.record_bytes_max);
+        let mut framing = Framing::new(Backend::detect(), self.record_bytes_max);
         framing.reset_to_elements();
         self.nesting += 1;
         self.container();
@@ -144,11 +145,11 @@ impl<S: RecordSink> ValueSink for Unwrapping<'_, S> {
         start: usize,
         end: usize,
         offset: u64,
-        scan: Option<(&Scanned, &Scanner)>,
+        scanned: Option<&Scanned>,
     ) -> bool {
         let damaged_before = self.tally.damaged();
-        if let Some((scanned, scanner)) = scan
-            && let Some((is_kept, header)) = self.selector.quick(text, start, scanned, scanner)
+        if let Some(scanned) = scanned
+            && let Some((is_kept, header)) = self.selector.quick(text, start, scanned)
         {
             self.record(&text[start..end], offset, is_kept, &header);
         } else {

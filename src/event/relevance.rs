@@ -12,8 +12,9 @@ pub enum Relevance {
     TagMarks,
 }
 
-/// A KMS record matters only if one of these stands somewhere in its text (with no character escaped).
-pub const KMS_MARKS: [&str; 4] = ["aws:ebs:id", "ec2-infrastructure", "\"errorCode\"", "alias/"];
+/// A KMS record matters only if one of these stands somewhere in its text (with no character escaped). AWS's
+/// own samples write `ErrorCode` too.
+pub const KMS_MARKS: [&str; 4] = ["aws:ebs:id", "ec2-infrastructure", "rrorCode\"", "alias/"];
 
 /// A `CreateTags` record matters only if one of these stands somewhere in its text (with no character escaped).
 pub const TAG_MARKS: [&str; 1] = ["\"i-"];

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::str::FromStr;
 
 use serde::Serialize;
@@ -106,7 +106,7 @@ pub(super) enum Type {
 /// Separates ids, ARNs and names, none of which holds a blank.
 const IDS: Type = Type::List(" ");
 /// Separates sentences.
-const SENTENCES: Type = Type::List("; ");
+pub(super) const SENTENCES: Type = Type::List("; ");
 
 /// One column of a table.
 pub(super) struct Column<T: Rows> {
@@ -541,44 +541,6 @@ impl Rows for Findings {
     fn rows<'a>(source: &'a Source<'a>) -> impl Iterator<Item = &'a Finding> {
         source.findings.iter()
     }
-}
-
-/// The reference of all columns, as Markdown.
-#[must_use]
-pub fn column_reference() -> String {
-    let mut page = String::from(
-        "# Columns of the CSV and Parquet tables\n\n\
-         The tables hold what `-o json` holds, flat and with the same names: what is nested there is joined with\n\
-         `_` here. Rows are in the order of the JSON document. Null means unknown.\n\n\
-         | type | in CSV | in Parquet |\n|---|---|---|\n\
-         | text | sanitized, see below; null is an empty cell | string |\n\
-         | time | RFC 3339, UTC, such as `2026-03-02T10:00:00Z` | timestamp in milliseconds, UTC |\n\
-         | integer | decimal | 64-bit integer |\n\
-         | list | joined by a blank | list of strings |\n\
-         | list of sentences | joined by `; ` | list of strings |\n\n\
-         CSV is made for spreadsheets: characters that a screen would obey instead of show are written as `\\u{1b}`,\n\
-         and a text that a spreadsheet would take for a formula gets an apostrophe before it, also after a `;`\n\
-         within a text. Parquet holds every text as logged, and the coverage of the archive under the key\n\
-         `keytrail.coverage` of the file's metadata.\n",
-    );
-    fn section<T: Rows>(page: &mut String) -> fmt::Result {
-        write!(page, "\n## {}\n\n{}\n\n| column | type | meaning |\n|---|---|---|\n", T::NAME, T::DOC)?;
-        for column in T::COLUMNS {
-            let kind = match column.kind {
-                Type::Text => "text",
-                Type::Time => "time",
-                Type::Integer => "integer",
-                SENTENCES => "list of sentences",
-                Type::List(_) => "list",
-            };
-            writeln!(page, "| `{}` | {kind} | {} |", column.name, column.doc)?;
-        }
-        Ok(())
-    }
-    for section in [section::<Nodes>, section::<Volumes>, section::<Timeline>, section::<Findings>] {
-        section(&mut page).expect("writing to a string cannot fail");
-    }
-    page
 }
 
 #[cfg(test)]

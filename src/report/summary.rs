@@ -209,8 +209,8 @@ mod tests {
             "4 nodes: 1 match, 1 mismatch, 1 denied, 1 unknown; 1 launch failure; 3,210 records read, 1 lost
 12 objects read, 1 skipped, 1 failed; records: 6 selected, 3,203 passed over, 0 duplicate
 111122223333 us-east-1: 2026-03-02 09:58:00 to 2026-03-02 11:02:30 UTC
-lost:  logs/one.json.gz record 9: invalid-json: no JSON at byte 4711
 lost:  logs/two.json.gz: truncated-compression: the stream ends early at byte 812
+lost:  logs/one.json.gz record 9: invalid-json: no JSON at byte 4711
 next:  keytrail explain i-0cccccccccccccccc logs
 "
         );

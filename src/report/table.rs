@@ -28,6 +28,10 @@ pub struct Layout {
 
 /// Kinds of launch failures that are listed before the rest is counted.
 const LAUNCH_FAILURES_SHOWN_MAX: usize = 10;
+/// Widest column of the table of short ids: one long name must not widen all rows.
+const CELL_COLUMNS_MAX: usize = 64;
+/// Widest padding of the wide table: what is longer sticks out of its column.
+const PADDING_COLUMNS_MAX: usize = 128;
 /// Screens narrower than this get short dates in the list of launch failures.
 const NARROW_COLUMNS_MAX: usize = 100;
 /// Stands where nothing is known.
@@ -135,7 +139,7 @@ fn fit(nodes: &[Node], columns: Option<usize>) -> Fit {
     for node in nodes {
         for (spelling, widths) in [(Spelling::Full, &mut full), (Spelling::Short, &mut short)] {
             for (widest, cell) in widths.iter_mut().zip(row(node, [spelling; COLUMNS])) {
-                *widest = (*widest).max(width(&cell.text));
+                *widest = (*widest).max(width(&cell.text)).min(CELL_COLUMNS_MAX);
             }
         }
     }
@@ -162,6 +166,7 @@ fn fit(nodes: &[Node], columns: Option<usize>) -> Fit {
     fit
 }
 
+/// Writes cells, each cut to the width of its column.
 fn write_row(
     out: &mut dyn Write,
     cells: &[Cell],
@@ -513,13 +518,18 @@ pub fn write_wide_table(
         let mut widths = WIDE_COLUMNS.map(|(heading, _)| width(heading));
         for node in &case.nodes {
             for (widest, cell) in widths.iter_mut().zip(cells(node)) {
-                *widest = (*widest).max(width(&cell.text));
+                *widest = (*widest).max(width(&cell.text)).min(PADDING_COLUMNS_MAX);
             }
         }
         let headings = WIDE_COLUMNS.map(|(heading, _)| Cell::new(Tone::Heading, heading));
         write_row(&mut out, &headings, &widths, 2, style)?;
         for node in &case.nodes {
-            write_row(&mut out, &cells(node), &widths, 2, style)?;
+            let mut line = Line::new(style);
+            for (cell, columns) in cells(node).iter().zip(widths) {
+                let padding = columns.saturating_sub(width(&cell.text)) + 2;
+                line = line.push(cell.tone, &cell.text).gap(padding);
+            }
+            line.write(&mut out)?;
         }
     }
     let layout = Layout { columns: None, style };

@@ -91,6 +91,7 @@ fn texts_are_as_logged_and_the_file_has_no_wrong_end() {
     assert_eq!(as_text(&pool, ""), HOSTILE);
     let file = bytes(&incident::case(), &[], Table::Nodes);
     assert!(file.starts_with(b"PAR1") && file.ends_with(b"PAR1"));
+    assert!(file == bytes(&incident::case(), &[], Table::Nodes), "the same case gives the same bytes");
 }
 
 #[test]
