@@ -420,7 +420,7 @@ impl Log {
                     coverage.scopes.entry(scope).or_default().note(event.time.second(), is_kms);
                     coverage.records.read += 1;
                     coverage.records.selected += 1;
-                    events.push(*event);
+                    events.push(event);
                 }
                 Ok(Parsed::Irrelevant) => panic!("not relevant: {text}"),
                 Err(error) => panic!("{error}: {text}"),
