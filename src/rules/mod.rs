@@ -8,6 +8,7 @@ mod account_default_changed;
 mod account_default_used;
 mod alias_repointed;
 mod aws_managed_key_used;
+pub mod catalogue;
 mod cluster_secrets_key_used;
 mod ending;
 mod finding;
@@ -15,6 +16,7 @@ mod foreign_key_used;
 mod grant_ended;
 mod guard_denial;
 mod identity_policy_denial;
+mod incident;
 mod key_condition;
 mod key_disabled;
 mod key_not_found;
@@ -52,6 +54,7 @@ mod wording;
 mod wrong_key;
 
 pub use finding::{Document, Finding, Remediation, Severity, Subject, SubjectKind};
+pub use incident::{Incident, incidents};
 pub use rule::{HEADINGS, Rule, Verdict};
 
 use crate::correlate::Case;
@@ -154,3 +157,6 @@ pub fn verdicts(case: &Case, instance_id: &str) -> Vec<(&'static Rule, Verdict)>
     };
     RULES.iter().filter_map(judge).collect()
 }
+
+#[cfg(test)]
+mod tests;
