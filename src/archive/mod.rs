@@ -49,7 +49,7 @@ impl Default for ReadOptions {
 #[derive(Debug, Default)]
 pub struct Reading {
     /// The events that matter, in the order of the objects and of the records in them, copies included.
-    pub events: Vec<Event>,
+    pub events: Vec<Box<Event>>,
     /// What was read. `selected` counts every event, copies too.
     pub coverage: Coverage,
 }

@@ -48,16 +48,10 @@ pub fn read_with<S: RecordSink>(
         (sink, reader.into_coverage())
     };
     let workers = options.jobs.clamp(1, objects.len().max(1));
-    let outcomes = if workers == 1 {
-        vec![work()]
-    } else {
-        std::thread::scope(|scope| {
-            let handles: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-            let join = |handle: std::thread::ScopedJoinHandle<'_, _>| {
-                handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            };
-            handles.into_iter().map(join).collect()
-        })
+    // One worker a thread for the whole reading: work split finer would make its buffers anew each time.
+    let outcomes = match rayon::ThreadPoolBuilder::new().num_threads(workers).build() {
+        Ok(pool) if workers > 1 => pool.broadcast(|_| work()),
+        _ => vec![work()],
     };
     let mut coverage = Coverage::default();
     let mut sinks = Vec::with_capacity(outcomes.len());
@@ -101,14 +95,14 @@ struct EventSink {
 
 struct Piece {
     object_index: usize,
-    events: Vec<Event>,
+    events: Vec<Box<Event>>,
 }
 
 impl RecordSink for EventSink {
     fn record(&mut self, raw: &[u8], place: Place<'_>) -> Result<Fate, ParseError> {
         let event = match self.parser.parse(raw, place.origin())? {
             Parsed::Irrelevant => return Ok(Fate::PassedOver),
-            Parsed::Relevant(event) => *event,
+            Parsed::Relevant(event) => event,
         };
         match self.pieces.last_mut() {
             Some(piece) if piece.object_index == place.object_index => piece.events.push(event),

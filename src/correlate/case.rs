@@ -10,7 +10,7 @@ use crate::event::{Coverage, Event, Id, Origin, Text, Timestamp};
 #[derive(Debug, Default)]
 pub struct Case {
     /// The evidence, sorted by time, causal rank and event id.
-    pub events: Vec<Event>,
+    pub events: Vec<Box<Event>>,
     /// What was read and what was lost.
     pub coverage: Coverage,
     /// Nodes, sorted by launch time, account, region and instance id.

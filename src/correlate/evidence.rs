@@ -1,7 +1,7 @@
 //! Gathering: events from any number of readers, in any order, become one sorted set without copies.
 
+use hashbrown::HashSet;
 use std::cmp::Reverse;
-use std::collections::HashSet;
 
 use crate::event::{Coverage, Detail, Event, Id, KmsOperation};
 
@@ -9,7 +9,7 @@ use crate::event::{Coverage, Detail, Event, Id, KmsOperation};
 #[derive(Debug, Default)]
 pub struct Evidence {
     /// Sorted by time, causal rank, event id and account.
-    pub events: Vec<Event>,
+    pub events: Vec<Box<Event>>,
     /// How many copies were left out.
     pub duplicates: u64,
 }
@@ -20,7 +20,7 @@ impl Evidence {
     /// Copies are records of one event id, account and addendum. Where copies differ (one trail left a field
     /// out for its size), the one that says more is kept.
     #[must_use]
-    pub fn gather(mut events: Vec<Event>) -> Self {
+    pub fn gather(mut events: Vec<Box<Event>>) -> Self {
         let read = events.len();
         events.sort_by(|one, two| {
             let identity = |event: &Event| (event.time, rank(&event.detail));

@@ -30,7 +30,7 @@ pub(super) struct Configured {
 
 /// Resolves keys for one node.
 pub(super) struct Resolver<'a> {
-    pub(super) events: &'a [Event],
+    pub(super) events: &'a [Box<Event>],
     pub(super) history: &'a History,
     pub(super) expectations: &'a Expectations,
 }

@@ -1,13 +1,13 @@
 //! Launches that made no instance.
 
-use std::collections::HashSet;
+use hashbrown::HashSet;
 
 use super::case::{LaunchFailure, Provisioner};
 use super::launches::{Drafts, is_by_karpenter};
 use crate::event::{Detail, Event, FleetError, NodeTags, Text};
 
 /// Finds the launches that failed, one entry per event and error code.
-pub(super) fn find(events: &[Event], drafts: &Drafts) -> Vec<LaunchFailure> {
+pub(super) fn find(events: &[Box<Event>], drafts: &Drafts) -> Vec<LaunchFailure> {
     // An attempt inside a fleet that made instances after all is no failure.
     let fulfilled: HashSet<&Text> = events
         .iter()

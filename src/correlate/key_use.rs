@@ -1,7 +1,7 @@
 //! Which KMS event belongs to which node, strongest join first: request id, instance, volume; and where
 //! these give nothing, the same session shortly after the launch, marked as inferred.
 
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 
 use super::case::Confidence;
 use super::launches::Drafts;
@@ -62,7 +62,7 @@ pub(super) fn result_of(event: &Event) -> UseResult {
 
 /// The KMS events of volumes, indexed by what joins them.
 struct Index<'a> {
-    events: &'a [Event],
+    events: &'a [Box<Event>],
     /// Request id -> nodes that the RunInstances, or the CreateFleet, with this id made.
     launches: HashMap<&'a Id, Vec<usize>>,
     /// Request ids of calls that are no launch: CreateVolume, AttachVolume, StartInstances, image copies.
@@ -86,7 +86,7 @@ fn named_instance<'a>(event: &'a Event, kms: &'a KmsUse) -> Option<&'a Text> {
 }
 
 /// Joins the KMS events to the nodes.
-pub(super) fn join(events: &[Event], drafts: &mut Drafts) {
+pub(super) fn join(events: &[Box<Event>], drafts: &mut Drafts) {
     let foreign_copies = copies_in_owners_account(events);
     let index = Index::build(events, drafts);
     // Events without a direct join, by request id: one of them may name what the others do not.
@@ -138,7 +138,7 @@ pub(super) fn join(events: &[Event], drafts: &mut Drafts) {
 
 /// KMS logs a cross-account call in the key owner's account too. Where the caller's record is at hand, the
 /// owner's copy adds nothing.
-fn copies_in_owners_account(events: &[Event]) -> HashSet<u32> {
+fn copies_in_owners_account(events: &[Box<Event>]) -> HashSet<u32> {
     let is_owners = |event: &Event| event.identity.kind == IdentityKind::AwsAccount;
     let callers: HashSet<(&Id, &Text)> = events
         .iter()
@@ -156,7 +156,7 @@ fn copies_in_owners_account(events: &[Event]) -> HashSet<u32> {
 }
 
 impl<'a> Index<'a> {
-    fn build(events: &'a [Event], drafts: &Drafts) -> Self {
+    fn build(events: &'a [Box<Event>], drafts: &Drafts) -> Self {
         let mut index = Self {
             events,
             launches: HashMap::new(),
@@ -303,7 +303,7 @@ struct Fallback {
 }
 
 impl Fallback {
-    fn build(events: &[Event], drafts: &Drafts) -> Self {
+    fn build(events: &[Box<Event>], drafts: &Drafts) -> Self {
         let mut launches: HashMap<_, Vec<(i64, usize)>> = HashMap::new();
         for (number, draft) in drafts.drafts.iter().enumerate() {
             let Some(event) = draft.launch.or(draft.fleet).map(|index| &events[index as usize]) else {
@@ -314,7 +314,6 @@ impl Fallback {
                 launches.entry(key).or_default().push((event.time.second(), number));
             }
         }
-        #[expect(clippy::iter_over_hash_type, reason = "each list is sorted on its own")]
         for list in launches.values_mut() {
             list.sort_unstable();
         }
@@ -323,7 +322,7 @@ impl Fallback {
 
     fn join(
         &self,
-        events: &[Event],
+        events: &[Box<Event>],
         drafts: &Drafts,
         opened: &HashSet<usize>,
         refused: &HashSet<usize>,

@@ -1,6 +1,6 @@
 //! Nodes and what launched them: from RunInstances, CreateFleet, CreateTags and the ends of instances.
 
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 
 use super::case::{
     CapacityType, Confidence, LaunchTemplateRef, Node, Provisioner, TimelineRef, TimelineRole,
@@ -84,7 +84,7 @@ fn is_by_auto_mode(event: &Event) -> bool {
 }
 
 impl Drafts {
-    pub(super) fn build(events: &[Event]) -> Self {
+    pub(super) fn build(events: &[Box<Event>]) -> Self {
         let mut all = Self {
             karpenter_roles: events
                 .iter()
@@ -310,8 +310,8 @@ fn fleet_of_client_token(token: &str) -> Option<&str> {
 }
 
 /// What launched the node, once all of its events are known.
-fn settle(draft: &mut Draft, events: &[Event], karpenter_roles: &HashSet<Text>) {
-    let at = |index: Option<u32>| index.map(|index| &events[index as usize]);
+fn settle(draft: &mut Draft, events: &[Box<Event>], karpenter_roles: &HashSet<Text>) {
+    let at = |index: Option<u32>| index.map(|index| &*events[index as usize]);
     let (launch, fleet) = (at(draft.launch), at(draft.fleet));
     let made_by = [launch, fleet].into_iter().flatten();
     let tags = |event: &Event| match &event.detail {
@@ -345,7 +345,7 @@ fn settle(draft: &mut Draft, events: &[Event], karpenter_roles: &HashSet<Text>) 
         .iter()
         .map(|entry| entry.event)
         .chain(draft.ends.iter().copied())
-        .map(|index| &events[index as usize])
+        .map(|index| &*events[index as usize])
         .collect();
     let is_only_seen_later = launch.is_none()
         && fleet.is_none()

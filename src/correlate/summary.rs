@@ -17,7 +17,7 @@ struct Tally {
 }
 
 /// Sums the keys of `nodes` up.
-pub(super) fn keys(nodes: &[Node], events: &[Event], history: &History) -> Vec<KeySummary> {
+pub(super) fn keys(nodes: &[Node], events: &[Box<Event>], history: &History) -> Vec<KeySummary> {
     let mut tallies: BTreeMap<Text, Tally> = BTreeMap::new();
     for node in nodes {
         let mut of_node = BTreeSet::new();

@@ -1,6 +1,6 @@
 //! How a node ended, strongest evidence first.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::case::{
     Confidence, Provisioner, Termination, TerminationCause, TimelineRole, Volume, VolumeOutcome, VolumeRole,
@@ -18,7 +18,7 @@ pub const REGISTRATION_TIMEOUT_SECONDS: std::ops::RangeInclusive<i64> = 14 * 60.
 pub const ABORTED_LAUNCH_SECONDS_MAX: i64 = 5 * 60;
 
 /// DeleteNetworkInterface events by the request that they clean up after.
-pub(super) fn cleanups(events: &[Event]) -> HashMap<&Id, Vec<u32>> {
+pub(super) fn cleanups(events: &[Box<Event>]) -> HashMap<&Id, Vec<u32>> {
     let mut cleanups: HashMap<&Id, Vec<u32>> = HashMap::new();
     for (index, event) in (0u32..).zip(events) {
         if let (Detail::NetworkInterfaceDeletion { .. }, Some(id)) = (&event.detail, &event.request_id) {
@@ -39,7 +39,7 @@ fn previous_state<'a>(event: &'a Event, instance: &Text) -> Option<&'a str> {
 }
 
 /// Notes what the ends of a node show of its life: who is ended while running was alive.
-pub(super) fn note_life(draft: &mut Draft, events: &[Event]) {
+pub(super) fn note_life(draft: &mut Draft, events: &[Box<Event>]) {
     for &end in &draft.ends {
         let event = &events[end as usize];
         let was_running = matches!(
@@ -55,7 +55,7 @@ pub(super) fn note_life(draft: &mut Draft, events: &[Event]) {
 /// The end of the node, with the roles of its events noted in the timeline.
 pub(super) fn find(
     draft: &mut Draft,
-    events: &[Event],
+    events: &[Box<Event>],
     volumes: &[Volume],
     refused_by: &[u32],
     cleanups: &HashMap<&Id, Vec<u32>>,
@@ -103,7 +103,7 @@ type Found = (TerminationCause, u32, Confidence, Vec<u32>);
 
 fn by_kms(
     draft: &Draft,
-    events: &[Event],
+    events: &[Box<Event>],
     volumes: &[Volume],
     refused_by: &[u32],
     aborts: &[u32],
@@ -134,7 +134,7 @@ fn by_kms(
 
 fn by_event(
     draft: &Draft,
-    events: &[Event],
+    events: &[Box<Event>],
     ends: &[u32],
     is_effective: impl Fn(&u32) -> bool,
 ) -> Option<Found> {
@@ -178,7 +178,7 @@ fn by_event(
     Some((cause, first, Confidence::Observed, vec![first]))
 }
 
-fn by_abort(draft: &Draft, events: &[Event], aborts: &[u32], ends: &[u32]) -> Option<Found> {
+fn by_abort(draft: &Draft, events: &[Box<Event>], aborts: &[u32], ends: &[u32]) -> Option<Found> {
     if let Some(&first) = aborts.first() {
         let mut evidence = aborts.to_vec();
         evidence.extend(draft.launch);

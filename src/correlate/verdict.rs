@@ -18,7 +18,7 @@ pub const RECORDING_SECONDS_MAX: i64 = 3_600;
 pub(super) struct RecordedKeyUse(BTreeMap<Place, Vec<i64>>);
 
 impl RecordedKeyUse {
-    pub(super) fn build(events: &[Event]) -> Self {
+    pub(super) fn build(events: &[Box<Event>]) -> Self {
         let mut recorded: BTreeMap<Place, Vec<i64>> = BTreeMap::new();
         for event in events {
             if let Detail::Kms(kms) = &event.detail

@@ -1,6 +1,8 @@
 //! A node's volumes: which key each is under, or was refused, and whether the launch made it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
+
+use hashbrown::{HashMap, HashSet};
 
 use super::case::{Confidence, TimelineRef, TimelineRole, Volume, VolumeOutcome, VolumeRole};
 use super::key::is_same_key;
@@ -18,7 +20,7 @@ pub(super) struct LaterVolumes<'a> {
 }
 
 impl<'a> LaterVolumes<'a> {
-    pub(super) fn build(events: &'a [Event]) -> Self {
+    pub(super) fn build(events: &'a [Box<Event>]) -> Self {
         let mut later = Self::default();
         for event in events {
             match &event.detail {
@@ -81,7 +83,7 @@ fn key_rank(operation: KmsOperation) -> u8 {
 }
 
 /// Reads the volumes of a node from the KMS events joined to it, and notes those events in its timeline.
-pub(super) fn find(draft: &mut Draft, events: &[Event], later: &LaterVolumes<'_>) -> Vec<FoundVolume> {
+pub(super) fn find(draft: &mut Draft, events: &[Box<Event>], later: &LaterVolumes<'_>) -> Vec<FoundVolume> {
     let mut facts: BTreeMap<Text, VolumeFacts> = BTreeMap::new();
     let mut refusals = Vec::new();
     for (volume, attached) in &draft.attachments {
@@ -175,7 +177,7 @@ fn timeline_role(operation: KmsOperation, result: UseResult) -> TimelineRole {
     }
 }
 
-fn refusal_role(draft: &Draft, refusal: &Refusal<'_>, events: &[Event]) -> Option<VolumeRole> {
+fn refusal_role(draft: &Draft, refusal: &Refusal<'_>, events: &[Box<Event>]) -> Option<VolumeRole> {
     if refusal.is_later && !refusal.join.is_of_launch_request {
         return Some(VolumeRole::AttachedLater);
     }
@@ -211,7 +213,7 @@ fn give_to_volumes(refusal: &Refusal<'_>, facts: &mut BTreeMap<Text, VolumeFacts
 fn give_to_no_volume(
     refusal: &Refusal<'_>,
     role: Option<VolumeRole>,
-    events: &[Event],
+    events: &[Box<Event>],
     found: &mut Vec<FoundVolume>,
 ) {
     let event_id = events[refusal.event as usize].event_id.clone();
@@ -289,7 +291,7 @@ impl VolumeFacts {
         id: Text,
         role: Option<VolumeRole>,
         is_alive: bool,
-        events: &[Event],
+        events: &[Box<Event>],
     ) -> FoundVolume {
         self.evidence.sort_unstable();
         self.evidence.dedup();
@@ -319,7 +321,7 @@ impl VolumeFacts {
 }
 
 /// Grants made for a node's volumes and when they ended.
-pub(super) fn note_ended_grants(draft: &mut Draft, events: &[Event], ended: &HashMap<&Text, Vec<u32>>) {
+pub(super) fn note_ended_grants(draft: &mut Draft, events: &[Box<Event>], ended: &HashMap<&Text, Vec<u32>>) {
     let mut noted: Vec<u32> = Vec::new();
     for join in &draft.key_uses {
         let Detail::Kms(kms) = &events[join.event as usize].detail else {
@@ -339,7 +341,7 @@ pub(super) fn note_ended_grants(draft: &mut Draft, events: &[Event], ended: &Has
 }
 
 /// RetireGrant and RevokeGrant, by grant.
-pub(super) fn ended_grants(events: &[Event]) -> HashMap<&Text, Vec<u32>> {
+pub(super) fn ended_grants(events: &[Box<Event>]) -> HashMap<&Text, Vec<u32>> {
     let mut ended: HashMap<&Text, Vec<u32>> = HashMap::new();
     for (index, event) in (0u32..).zip(events) {
         if let Detail::Kms(kms) = &event.detail

@@ -1,5 +1,6 @@
 //! What was read, what was not, and where: the account that every output carries.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -14,7 +15,7 @@ pub struct Coverage {
     pub objects: ObjectCounts,
     /// Records by fate.
     pub records: RecordCounts,
-    /// Everything that could not be read, sorted by object, record and kind when reported.
+    /// Everything that could not be read, sorted when reported.
     pub losses: Vec<Loss>,
     /// Activity per account and region, over all records read, relevant or not.
     pub scopes: BTreeMap<(Text, Text), ScopeActivity>,
@@ -55,7 +56,9 @@ impl RecordCounts {
 }
 
 /// One object or record that could not be (wholly) read.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+///
+/// Ordered by kind, record and detail before object, so that renaming objects changes nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Loss {
     /// The object's URI or path.
     pub object: Text,
@@ -65,6 +68,22 @@ pub struct Loss {
     pub kind: LossKind,
     /// What happened, with the byte offset in the inflated object where that is known.
     pub detail: String,
+}
+
+impl Ord for Loss {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let key = |loss: &Self| (loss.kind, loss.record);
+        key(self)
+            .cmp(&key(other))
+            .then_with(|| self.detail.cmp(&other.detail))
+            .then_with(|| self.object.cmp(&other.object))
+    }
+}
+
+impl PartialOrd for Loss {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// Kinds of loss.

@@ -92,6 +92,19 @@ struct Timeline<'a> {
     node: &'a Node,
 }
 
+impl<'a> CoverageDocument<'a> {
+    fn new(case: &'a Case, losses_max: usize) -> Self {
+        let mut losses = sorted_losses(case);
+        losses.truncate(losses_max);
+        Self {
+            objects: case.coverage.objects,
+            records: case.coverage.records,
+            losses,
+            scopes: case.coverage.reported_scopes(),
+        }
+    }
+}
+
 impl<'a> Nodes<'a> {
     fn new(case: &'a Case, findings: &'a [Finding]) -> Self {
         Self { case, rules: rules_by_node(findings) }
@@ -149,6 +162,14 @@ pub fn timeline_entry(case: &Case, node: &Node, reference: &TimelineRef) -> Time
     }
 }
 
+/// The name of an enum's value, as in the document.
+pub(super) fn contract_name(value: impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(name)) => name,
+        _ => unreachable!("the enums of a case are written as strings"),
+    }
+}
+
 /// The losses of a case as every output shows them: sorted by object, record and kind.
 pub(super) fn sorted_losses(case: &Case) -> Vec<&Loss> {
     let mut losses: Vec<&Loss> = case.coverage.losses.iter().collect();
@@ -164,12 +185,7 @@ pub fn write_json(out: &mut dyn Write, case: &Case, findings: &[Finding], tool: 
     let document = Document {
         schema_version: SCHEMA_VERSION,
         tool,
-        coverage: CoverageDocument {
-            objects: case.coverage.objects,
-            records: case.coverage.records,
-            losses: sorted_losses(case),
-            scopes: case.coverage.reported_scopes(),
-        },
+        coverage: CoverageDocument::new(case, usize::MAX),
         nodes: Nodes::new(case, findings),
         launch_failures: &case.launch_failures,
         keys: &case.keys,
@@ -179,6 +195,14 @@ pub fn write_json(out: &mut dyn Write, case: &Case, findings: &[Finding], tool: 
     write_escaped(&mut out, &document, PrettyFormatter::new())?;
     out.write_all(b"\n")?;
     out.flush()
+}
+
+/// The document's `coverage` on one line, with at most `losses_max` of the losses.
+#[cfg(feature = "parquet")]
+pub(super) fn coverage_line(case: &Case, losses_max: usize) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    write_escaped(&mut bytes, &CoverageDocument::new(case, losses_max), CompactFormatter)?;
+    Ok(String::from_utf8(bytes).expect("JSON is UTF-8"))
 }
 
 /// Writes one line per node: the elements of the document's `nodes`, nothing else. Coverage, failed

@@ -122,7 +122,7 @@ pub(super) fn node(instance_id: &str, launched_at: &str) -> Node {
         karpenter_version: Some("1.5.0".into()),
         cluster: Some("demo".into()),
         nodepool: Some("default".into()),
-        nodeclass: Some("default".into()),
+        nodeclass: Some("encrypted".into()),
         fleet_id: Some("fleet-aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee".into()),
         launch_template: Some(LaunchTemplateRef {
             id: "lt-0aaaaaaaaaaaaaaaa".into(),
@@ -136,7 +136,7 @@ pub(super) fn node(instance_id: &str, launched_at: &str) -> Node {
     }
 }
 
-fn events() -> Vec<Event> {
+fn events() -> Vec<Box<Event>> {
     let launch = Launch {
         instances: vec![LaunchedInstance { instance_id: "i-0aaaaaaaaaaaaaaaa".into(), ..Default::default() }],
         template_id: Some("lt-0aaaaaaaaaaaaaaaa".into()),
@@ -154,7 +154,7 @@ fn events() -> Vec<Event> {
         capacity_type: Some("spot".into()),
         ..FleetLaunch::default()
     };
-    vec![
+    let events = vec![
         event(2, "2026-03-02T10:00:00Z", "RunInstances", Detail::Launch(Box::new(launch))),
         event(
             3,
@@ -195,7 +195,8 @@ fn events() -> Vec<Event> {
                 previous: Some("running".into()),
             }]),
         ),
-    ]
+    ];
+    events.into_iter().map(Box::new).collect()
 }
 
 fn entry(event: u32, role: TimelineRole) -> TimelineRef {
@@ -281,7 +282,7 @@ pub(super) fn case() -> Case {
         principal_arn: Some(KARPENTER.into()),
         cluster: Some("demo".into()),
         nodepool: Some("default".into()),
-        nodeclass: Some("default".into()),
+        nodeclass: Some("encrypted".into()),
         error_code: "InsufficientInstanceCapacity".into(),
         error_message: Some("none left".into()),
         count: 12,

@@ -5,18 +5,28 @@
 //! terminal or the spreadsheet that shows it. The same case gives the same bytes.
 
 mod abbreviate;
+mod columns;
+mod csv;
 mod document;
 #[cfg(test)]
 mod incident;
+#[cfg(feature = "parquet")]
+mod parquet;
+mod reference;
 mod sanitize;
 mod sentence;
 mod style;
 mod summary;
 mod table;
 
+pub use columns::{Table, UnknownTable};
+pub use csv::write_csv;
 pub use document::{
     SCHEMA_VERSION, Tool, schema, timeline_entry, write_json, write_json_lines, write_schema,
 };
+#[cfg(feature = "parquet")]
+pub use parquet::write_parquet;
+pub use reference::column_reference;
 pub use sanitize::{is_hazardous, sanitize};
 pub use style::Style;
 pub use summary::write_summary;

@@ -94,8 +94,9 @@ impl Line {
         self
     }
 
-    /// Writes the line and its end.
+    /// Writes the line, without blanks at its end, and its end.
     pub(super) fn write(mut self, out: &mut dyn Write) -> io::Result<()> {
+        self.text.truncate(self.text.trim_end_matches(' ').len());
         self.text.push('\n');
         out.write_all(self.text.as_bytes())
     }

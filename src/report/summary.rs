@@ -6,9 +6,9 @@
 use std::io::{self, BufWriter, Write};
 
 use super::abbreviate::limited;
-use super::document::sorted_losses;
+use super::document::{contract_name, sorted_losses};
 use super::style::{Line, Style, Tone};
-use super::table::{value, write_more};
+use super::table::write_more;
 use crate::correlate::{Case, KeyVerdict};
 use crate::event::Scope;
 
@@ -61,7 +61,7 @@ fn write_counts(out: &mut dyn Write, case: &Case, style: Style) -> io::Result<()
         for (verdict, tone) in verdicts {
             let count = case.nodes.iter().filter(|node| node.key_verdict == verdict).count();
             if count > 0 {
-                let text = format!("{} {}", grouped(count as u64), value(verdict));
+                let text = format!("{} {}", grouped(count as u64), contract_name(verdict));
                 line = line.push(Tone::Plain, separator).push(tone, &text);
                 separator = ", ";
             }
@@ -115,7 +115,8 @@ fn write_losses(out: &mut dyn Write, case: &Case, style: Style) -> io::Result<()
     let losses = sorted_losses(case);
     for loss in losses.iter().take(LOSSES_SHOWN_MAX) {
         let record = loss.record.map_or_else(String::new, |record| format!(" record {record}"));
-        let text = format!("{}{record}: {}: {}", short(&loss.object), value(loss.kind), short(&loss.detail));
+        let text =
+            format!("{}{record}: {}: {}", short(&loss.object), contract_name(loss.kind), short(&loss.detail));
         Line::new(style).push(Tone::Warning, "lost:  ").push(Tone::Plain, &text).write(out)?;
     }
     write_more(out, losses.len().saturating_sub(LOSSES_SHOWN_MAX), "losses", style)
@@ -208,8 +209,8 @@ mod tests {
             "4 nodes: 1 match, 1 mismatch, 1 denied, 1 unknown; 1 launch failure; 3,210 records read, 1 lost
 12 objects read, 1 skipped, 1 failed; records: 6 selected, 3,203 passed over, 0 duplicate
 111122223333 us-east-1: 2026-03-02 09:58:00 to 2026-03-02 11:02:30 UTC
-lost:  logs/one.json.gz record 9: invalid-json: no JSON at byte 4711
 lost:  logs/two.json.gz: truncated-compression: the stream ends early at byte 812
+lost:  logs/one.json.gz record 9: invalid-json: no JSON at byte 4711
 next:  keytrail explain i-0cccccccccccccccc logs
 "
         );

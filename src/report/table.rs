@@ -7,10 +7,8 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 
-use serde::Serialize;
-
 use super::abbreviate::{short_key, short_keys_apart};
-use super::document::rules_by_node;
+use super::document::{contract_name, rules_by_node};
 use super::sanitize::sanitize;
 use super::style::{Line, Style, Tone, fitted, width};
 use crate::correlate::{
@@ -30,6 +28,10 @@ pub struct Layout {
 
 /// Kinds of launch failures that are listed before the rest is counted.
 const LAUNCH_FAILURES_SHOWN_MAX: usize = 10;
+/// Widest column of the table of short ids: one long name must not widen all rows.
+const CELL_COLUMNS_MAX: usize = 64;
+/// Widest padding of the wide table: what is longer sticks out of its column.
+const PADDING_COLUMNS_MAX: usize = 128;
 /// Screens narrower than this get short dates in the list of launch failures.
 const NARROW_COLUMNS_MAX: usize = 100;
 /// Stands where nothing is known.
@@ -137,7 +139,7 @@ fn fit(nodes: &[Node], columns: Option<usize>) -> Fit {
     for node in nodes {
         for (spelling, widths) in [(Spelling::Full, &mut full), (Spelling::Short, &mut short)] {
             for (widest, cell) in widths.iter_mut().zip(row(node, [spelling; COLUMNS])) {
-                *widest = (*widest).max(width(&cell.text));
+                *widest = (*widest).max(width(&cell.text)).min(CELL_COLUMNS_MAX);
             }
         }
     }
@@ -164,6 +166,7 @@ fn fit(nodes: &[Node], columns: Option<usize>) -> Fit {
     fit
 }
 
+/// Writes cells, each cut to the width of its column.
 fn write_row(
     out: &mut dyn Write,
     cells: &[Cell],
@@ -280,7 +283,7 @@ fn result(verdict: KeyVerdict, spelling: Spelling) -> Cell {
     };
     match (verdict, spelling) {
         (KeyVerdict::NoExpectation, Spelling::Short) => Cell::new(tone, "no-expect"),
-        _ => Cell::new(tone, value(verdict)),
+        _ => Cell::new(tone, contract_name(verdict)),
     }
 }
 
@@ -292,7 +295,7 @@ fn cause(node: &Node, spelling: Spelling) -> Cell {
         _ => Tone::Plain,
     };
     let mut text = match (spelling, termination.cause) {
-        (Spelling::Full, cause) => value(cause),
+        (Spelling::Full, cause) => contract_name(cause),
         (Spelling::Short, TerminationCause::KmsDenied) => "kms-denied".to_owned(),
         (Spelling::Short, TerminationCause::KmsKeyUnusable) => "key-unusable".to_owned(),
         (Spelling::Short, TerminationCause::SpotInterruption) => "spot".to_owned(),
@@ -306,14 +309,6 @@ fn cause(node: &Node, spelling: Spelling) -> Cell {
         text.push('?');
     }
     Cell::new(tone, text)
-}
-
-/// The name of an enum's value in the JSON output.
-pub(super) fn value(value: impl Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(name)) => name,
-        _ => UNKNOWN.to_owned(),
-    }
 }
 
 /// Which marks the rows use.
@@ -399,7 +394,7 @@ fn write_findings(out: &mut dyn Write, findings: &[Finding], layout: Layout) -> 
             Severity::Low | Severity::Info => Tone::Plain,
         };
         [
-            Cell::new(tone, value(first.severity)),
+            Cell::new(tone, contract_name(first.severity)),
             Cell::plain(first.rule),
             Cell::plain(count.to_string()),
             Cell::plain(&first.title),
@@ -446,9 +441,9 @@ const WIDE_COLUMNS: [WideColumn; 26] = [
     ("TYPE", |node, _| Cell::known(node.instance_type.as_ref())),
     ("IMAGE", |node, _| Cell::known(node.image_id.as_ref())),
     ("CAPACITY", |node, _| {
-        node.capacity_type.map_or_else(|| Cell::known(None), |kind| Cell::plain(value(kind)))
+        node.capacity_type.map_or_else(|| Cell::known(None), |kind| Cell::plain(contract_name(kind)))
     }),
-    ("PROVISIONER", |node, _| Cell::plain(value(node.provisioner))),
+    ("PROVISIONER", |node, _| Cell::plain(contract_name(node.provisioner))),
     ("VERSION", |node, _| Cell::known(node.karpenter_version.as_ref())),
     ("CLUSTER", |node, _| Cell::known(node.cluster.as_ref())),
     ("NODEPOOL", |node, _| Cell::known(node.nodepool.as_ref())),
@@ -479,11 +474,13 @@ const WIDE_COLUMNS: [WideColumn; 26] = [
         keys.dedup();
         joined(&keys)
     }),
-    ("KEY ORIGIN", |node, _| Cell::plain(value(node.key_origin))),
+    ("KEY ORIGIN", |node, _| Cell::plain(contract_name(node.key_origin))),
     ("RESULT", |node, _| result(node.key_verdict, Spelling::Full)),
     ("CAUSE", |node, _| cause(node, Spelling::Full)),
     ("CONFIDENCE", |node, _| {
-        node.termination.as_ref().map_or_else(|| Cell::known(None), |end| Cell::plain(value(end.confidence)))
+        node.termination
+            .as_ref()
+            .map_or_else(|| Cell::known(None), |end| Cell::plain(contract_name(end.confidence)))
     }),
     ("ACTOR", |node, _| Cell::known(node.termination.as_ref().and_then(|end| end.actor.as_ref()))),
     ("FINDINGS", |_, rules| joined(rules)),
@@ -521,13 +518,18 @@ pub fn write_wide_table(
         let mut widths = WIDE_COLUMNS.map(|(heading, _)| width(heading));
         for node in &case.nodes {
             for (widest, cell) in widths.iter_mut().zip(cells(node)) {
-                *widest = (*widest).max(width(&cell.text));
+                *widest = (*widest).max(width(&cell.text)).min(PADDING_COLUMNS_MAX);
             }
         }
         let headings = WIDE_COLUMNS.map(|(heading, _)| Cell::new(Tone::Heading, heading));
         write_row(&mut out, &headings, &widths, 2, style)?;
         for node in &case.nodes {
-            write_row(&mut out, &cells(node), &widths, 2, style)?;
+            let mut line = Line::new(style);
+            for (cell, columns) in cells(node).iter().zip(widths) {
+                let padding = columns.saturating_sub(width(&cell.text)) + 2;
+                line = line.push(cell.tone, &cell.text).gap(padding);
+            }
+            line.write(&mut out)?;
         }
     }
     let layout = Layout { columns: None, style };

@@ -7,7 +7,7 @@ use super::identity::{self, Role, Session};
 use super::ids::Ids;
 use super::incident::Incident;
 use super::json::{Json, Object, object};
-use super::kms::key_resource;
+use super::kms::{key_material, key_resource};
 use super::record::{Draft, iso};
 
 const XMLNS: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
@@ -15,6 +15,8 @@ const XMLNS: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
 /// Somebody who is not the controller.
 #[derive(Clone, Debug)]
 pub struct Caller {
+    /// ARN of the session or user.
+    pub arn: String,
     /// `userIdentity`.
     pub identity: Json,
     /// `sourceIPAddress`.
@@ -30,6 +32,7 @@ impl Caller {
         "/aws-reserved/sso.amazonaws.com/".clone_into(&mut role.path);
         let session = Session::new(ids, &role, name, since);
         Self {
+            arn: session.arn(),
             identity: session.identity(),
             source_ip: "198.51.100.24".to_owned(),
             user_agent: "aws-cli/2.27.50 md/awscrt#0.26.1 ua/2.1 os/macos#24.5.0 md/arch#arm64 \
@@ -43,6 +46,7 @@ impl Caller {
         let role = Role::new(ids, &cluster.account_id, "terraform-pipeline");
         let session = Session::new(ids, &role, "run-4f1c2a", since);
         Self {
+            arn: session.arn(),
             identity: session.identity(),
             source_ip: "198.51.100.77".to_owned(),
             user_agent: "APN/1.0 HashiCorp/1.0 Terraform/1.12.2 (+https://www.terraform.io) \
@@ -56,6 +60,7 @@ impl Caller {
     /// An IAM user with the SDK for Python.
     pub fn script_of_user(ids: &mut Ids, cluster: &Cluster, name: &str) -> Self {
         Self {
+            arn: format!("arn:aws:iam::{}:user/{name}", cluster.account_id),
             identity: identity::user(ids, &cluster.account_id, name),
             source_ip: "192.0.2.45".to_owned(),
             user_agent: "Boto3/1.40.2 md/Botocore#1.40.2 ua/2.1 os/linux#6.8.0-1031-aws md/arch#x86_64 \
@@ -93,6 +98,7 @@ pub fn attach_volume(
 ) -> (Draft, String) {
     let (volume_id, instance_id) = volume_and_instance;
     let caller = Caller {
+        arn: session.arn(),
         identity: session.identity(),
         source_ip: cluster.controller_ip.clone(),
         user_agent: "aws-sdk-go-v2/1.36.3 ua/2.1 os/linux lang/go#1.24.4 md/GOOS#linux md/GOARCH#amd64 \
@@ -138,6 +144,39 @@ impl Incident {
             "bypassPolicyLockoutSafetyCheck": false,
         };
         self.change_key(caller, time, "PutKeyPolicy", key, (request, object! { "keyId": key }))
+    }
+
+    /// `CreateKey` with its first policy.
+    pub fn create_key(&mut self, caller: &Caller, time: i64, key: &str, made: (&str, &str)) -> String {
+        let (description, policy) = made;
+        let request = object! {
+            "policy": policy,
+            "bypassPolicyLockoutSafetyCheck": false,
+            "description": description,
+            "keySpec": "SYMMETRIC_DEFAULT",
+            "keyUsage": "ENCRYPT_DECRYPT",
+            "multiRegion": false,
+            "origin": "AWS_KMS",
+        };
+        let response = object! {
+            "keyMetadata": object! {
+                "aWSAccountId": &self.cluster.account_id,
+                "keyId": key.rsplit('/').next().expect("a split has a last part"),
+                "arn": key,
+                "creationDate": iso(time),
+                "enabled": true,
+                "description": description,
+                "keySpec": "SYMMETRIC_DEFAULT",
+                "keyUsage": "ENCRYPT_DECRYPT",
+                "keyState": "Enabled",
+                "origin": "AWS_KMS",
+                "keyManager": "CUSTOMER",
+                "encryptionAlgorithms": Json::array(["SYMMETRIC_DEFAULT"]),
+                "multiRegion": false,
+                "currentKeyMaterialId": key_material(key),
+            },
+        };
+        self.change_key(caller, time, "CreateKey", key, (request, response))
     }
 
     /// `DisableKey`.
@@ -198,7 +237,11 @@ impl Incident {
             response.member("kmsKeyId", key);
         } else {
             request.member(&format!("{name}Request"), "");
-            response.member("ebsEncryptionByDefault", name.starts_with("Enable"));
+            if name == "ResetEbsDefaultKmsKeyId" {
+                response.member("kmsKeyId", "alias/aws/ebs");
+            } else {
+                response.member("ebsEncryptionByDefault", name.starts_with("Enable"));
+            }
         }
         let mut wrapper = Object::new();
         wrapper.member(&format!("{name}Response"), response.finish());
@@ -217,14 +260,35 @@ impl Incident {
         self.change_ebs_default(caller, time, "EnableEbsEncryptionByDefault", None)
     }
 
+    /// `ResetEbsDefaultKmsKeyId`: back to the AWS managed key.
+    pub fn reset_ebs_default_key(&mut self, caller: &Caller, time: i64) -> String {
+        self.change_ebs_default(caller, time, "ResetEbsDefaultKmsKeyId", None)
+    }
+
     /// `PutEventSelectors` that leaves KMS out.
     pub fn exclude_kms_events(&mut self, caller: &Caller, time: i64, trail: &str) -> String {
+        self.put_event_selectors(caller, time, trail, ("All", &["kms.amazonaws.com"]))
+    }
+
+    /// `PutEventSelectors` that leaves read-only events out.
+    pub fn exclude_read_only_events(&mut self, caller: &Caller, time: i64, trail: &str) -> String {
+        self.put_event_selectors(caller, time, trail, ("WriteOnly", &[]))
+    }
+
+    fn put_event_selectors(
+        &mut self,
+        caller: &Caller,
+        time: i64,
+        trail: &str,
+        selection: (&str, &[&str]),
+    ) -> String {
         let mut draft = caller.call(&mut self.ids, &self.cluster, "cloudtrail", "PutEventSelectors", time);
+        let (read_write_type, excluded_sources) = selection;
         let selectors = Json::array([object! {
-            "readWriteType": "All",
+            "readWriteType": read_write_type,
             "includeManagementEvents": true,
             "dataResources": Json::array::<Json>([]),
-            "excludeManagementEventSources": Json::array(["kms.amazonaws.com"]),
+            "excludeManagementEventSources": Json::array(excluded_sources.iter().copied()),
         }]);
         let arn =
             format!("arn:aws:cloudtrail:{}:{}:trail/{trail}", self.cluster.region, self.cluster.account_id);

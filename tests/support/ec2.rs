@@ -295,8 +295,15 @@ pub struct Instance<'a> {
     pub tags: &'a [(String, String)],
 }
 
-/// `RunInstances` by EC2 Fleet (or by Auto Scaling through a fleet) in the session's name.
-pub fn run_instances(ids: &mut Ids, cluster: &Cluster, template: &Template, instance: Instance<'_>) -> Draft {
+/// `RunInstances` by EC2 Fleet (or by Auto Scaling through a fleet) in the session's name. All instances
+/// are of one type and zone.
+pub fn run_instances(
+    ids: &mut Ids,
+    cluster: &Cluster,
+    template: &Template,
+    instances: &[Instance<'_>],
+) -> Draft {
+    let instance = instances[0];
     let node = instance.node;
     let caller = match cluster.calling_service() {
         Some("autoscaling.amazonaws.com") => "autoscaling.amazonaws.com",
@@ -314,8 +321,11 @@ pub fn run_instances(ids: &mut Ids, cluster: &Cluster, template: &Template, inst
     let zone_name = format!("{}{}", cluster.region, instance.zone);
     let client_token = format!("{}-{}", instance.fleet_id, instance.fleet_index);
     let mut request = Object::new();
-    request
-        .member("instancesSet", object! { "items": Json::array([object! { "minCount": 1, "maxCount": 1 }]) });
+    let count = i64::try_from(instances.len()).expect("a fleet is small");
+    request.member(
+        "instancesSet",
+        object! { "items": Json::array([object! { "minCount": count, "maxCount": count }]) },
+    );
     request.member("instanceType", instance.instance_type);
     request.member("blockDeviceMapping", object! {});
     request.member("availabilityZone", &zone_name);
@@ -347,13 +357,18 @@ pub fn run_instances(ids: &mut Ids, cluster: &Cluster, template: &Template, inst
 
     tags.push(("aws:ec2launchtemplate:id".to_owned(), template.id.clone()));
     tags.push(("aws:ec2launchtemplate:version".to_owned(), "1".to_owned()));
-    let described = described_instance(ids, cluster, template, instance, &client_token, &tags);
+    let described: Vec<Json> = (0..)
+        .zip(instances)
+        .map(|(index, instance)| {
+            described_instance(ids, cluster, template, (index, *instance), &client_token, &tags)
+        })
+        .collect();
     draft.response = object! {
         "requestId": &node.request_id,
         "reservationId": ids.ec2("r"),
         "ownerId": &cluster.account_id,
         "groupSet": object! {},
-        "instancesSet": object! { "items": Json::array([described]) },
+        "instancesSet": object! { "items": Json::array(described) },
         "requesterId": "210987654321",
     };
     draft
@@ -363,7 +378,7 @@ fn described_instance(
     ids: &mut Ids,
     cluster: &Cluster,
     template: &Template,
-    instance: Instance<'_>,
+    (launch_index, instance): (i64, Instance<'_>),
     client_token: &str,
     tags: &[(String, String)],
 ) -> Json {
@@ -376,7 +391,7 @@ fn described_instance(
     described.member("currentInstanceBootMode", "uefi");
     described.member("instanceState", object! { "code": 0, "name": "pending" });
     described.member("privateDnsName", &node.private_dns_name);
-    described.member("amiLaunchIndex", 0);
+    described.member("amiLaunchIndex", launch_index);
     described.member("productCodes", object! {});
     described.member("instanceType", instance.instance_type);
     described.member("launchTime", node.launched * 1000);

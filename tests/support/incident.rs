@@ -4,6 +4,7 @@
 //! conclude stands in each sample's `expected.json`, written by hand.
 
 use super::cluster::{Cluster, Era, Mapping, Node, NodePool, Template};
+use super::configuration::Caller;
 use super::ec2::{self, Fleet, FleetFault, FleetMember};
 use super::identity::Session;
 use super::ids::Ids;
@@ -33,6 +34,10 @@ pub struct VolumePlan {
     pub snapshot: Option<(String, String)>,
     /// KMS's refusal, if it refuses.
     pub refusal: Option<Refusal>,
+    /// Whether the instance comes so far as to open the volume.
+    pub is_opened: bool,
+    /// Whether KMS throttles the first call, which EC2 repeats.
+    pub is_throttled: bool,
 }
 
 /// One node to launch.
@@ -63,12 +68,21 @@ pub struct FleetPlan {
     pub nodes: Vec<NodePlan>,
     /// Errors besides the nodes, or instead of them.
     pub faults: Vec<FleetFault>,
+    /// Whether one `RunInstances` makes all of the nodes.
+    pub is_one_request: bool,
 }
 
 impl VolumePlan {
     /// A volume under `key`, which was asked for by its ARN.
     pub fn under(key: &str) -> Self {
-        Self { requested: key.to_owned(), key: key.to_owned(), snapshot: None, refusal: None }
+        Self {
+            requested: key.to_owned(),
+            key: key.to_owned(),
+            snapshot: None,
+            refusal: None,
+            is_opened: true,
+            is_throttled: false,
+        }
     }
 
     /// A volume under `key`, which was asked for as `requested`.
@@ -79,6 +93,16 @@ impl VolumePlan {
     /// The same volume, made from an encrypted snapshot.
     pub fn of_snapshot(self, snapshot_id: &str, snapshot_key: &str) -> Self {
         Self { snapshot: Some((snapshot_id.to_owned(), snapshot_key.to_owned())), ..self }
+    }
+
+    /// The same volume, which the instance never opens.
+    pub fn unopened(self) -> Self {
+        Self { is_opened: false, ..self }
+    }
+
+    /// The same volume, after a first call that KMS throttles.
+    pub fn throttled_first(self) -> Self {
+        Self { is_throttled: true, ..self }
     }
 
     /// The same volume, refused.
@@ -92,9 +116,19 @@ impl NodePlan {
     pub fn new(zone: char, volumes: Vec<VolumePlan>) -> Self {
         Self { instance_type: "m6i.xlarge", zone, volumes, has_own_kms_request: false }
     }
+
+    /// The same node, but KMS's events of it carry a request id of their own.
+    pub fn with_own_kms_request(self) -> Self {
+        Self { has_own_kms_request: true, ..self }
+    }
 }
 
 impl FleetPlan {
+    /// A fleet that makes nothing but errors.
+    pub fn failed(time: i64, pool: &NodePool, template: &Template, faults: Vec<FleetFault>) -> Self {
+        Self { faults, ..Self::new(time, pool, template, Vec::new()) }
+    }
+
     /// An on-demand fleet of these nodes.
     pub fn new(time: i64, pool: &NodePool, template: &Template, nodes: Vec<NodePlan>) -> Self {
         Self {
@@ -104,7 +138,18 @@ impl FleetPlan {
             is_spot: false,
             nodes,
             faults: Vec::new(),
+            is_one_request: false,
         }
+    }
+
+    /// The same fleet, whose nodes one `RunInstances` makes.
+    pub fn in_one_request(self) -> Self {
+        Self { is_one_request: true, ..self }
+    }
+
+    /// The same fleet, with errors besides its nodes.
+    pub fn with_faults(self, faults: Vec<FleetFault>) -> Self {
+        Self { faults, ..self }
     }
 
     /// The same fleet on spot capacity.
@@ -162,9 +207,27 @@ impl Incident {
         mappings: &[Mapping],
     ) -> Template {
         let template = self.unrecorded_template(root_device);
-        let draft = ec2::create_launch_template(&mut self.ids, &self.cluster, time, &template, mappings);
+        self.create_template(time, &template, mappings);
+        template
+    }
+
+    /// A launch template that somebody else makes, as for node groups.
+    pub fn launch_template_by(&mut self, caller: &Caller, time: i64, mappings: &[Mapping]) -> Template {
+        let template = self.unrecorded_template("/dev/xvda");
+        let mut draft = ec2::create_launch_template(&mut self.ids, &self.cluster, time, &template, mappings);
+        let creator = self.launching_session_arn(time);
+        draft.response.0 = draft.response.0.replace(&creator, &caller.arn);
+        draft.identity = caller.identity.clone();
+        caller.source_ip.clone_into(&mut draft.source_ip);
+        caller.user_agent.clone_into(&mut draft.user_agent);
         self.write(draft);
         template
+    }
+
+    /// `CreateLaunchTemplate` of a template whose facts are already known.
+    pub fn create_template(&mut self, time: i64, template: &Template, mappings: &[Mapping]) {
+        let draft = ec2::create_launch_template(&mut self.ids, &self.cluster, time, template, mappings);
+        self.write(draft);
     }
 
     /// A launch template that was made before the archive begins.
@@ -201,30 +264,45 @@ impl Incident {
     /// fleets are not logged: of them only `RunInstances` appears.
     pub fn launch_fleet(&mut self, plan: &FleetPlan) -> Vec<Node> {
         let fleet_id = format!("fleet-{}", self.ids.uuid());
-        let nodes: Vec<Node> = plan.nodes.iter().map(|_| self.plan_node(plan)).collect();
+        let mut nodes: Vec<Node> = plan.nodes.iter().map(|_| self.plan_node(plan)).collect();
+        if plan.is_one_request
+            && let Some(first) = nodes.first()
+        {
+            let request_id = first.request_id.clone();
+            nodes.iter_mut().for_each(|node| request_id.clone_into(&mut node.request_id));
+        }
         if self.cluster.era != Era::NodeGroup {
             self.write_fleet(plan, &fleet_id, &nodes);
         }
         let tags = self.cluster.tags(&plan.pool);
-        let mut launched = Vec::with_capacity(nodes.len());
-        for (index, (mut node, node_plan)) in nodes.into_iter().zip(&plan.nodes).enumerate() {
-            let instance = ec2::Instance {
-                node: &node,
+        let instances: Vec<ec2::Instance<'_>> = nodes
+            .iter()
+            .zip(&plan.nodes)
+            .enumerate()
+            .map(|(fleet_index, (node, node_plan))| ec2::Instance {
+                node,
                 instance_type: node_plan.instance_type,
                 zone: node_plan.zone,
                 fleet_id: &fleet_id,
-                fleet_index: index,
+                fleet_index,
                 is_spot: plan.is_spot,
                 tags: &tags,
-            };
-            let draft = ec2::run_instances(&mut self.ids, &self.cluster, &plan.template, instance);
+            })
+            .collect();
+        let together = if plan.is_one_request { instances.len().max(1) } else { 1 };
+        let mut launched: Vec<Node> = Vec::with_capacity(nodes.len());
+        for (group, node_plans) in instances.chunks(together).zip(plan.nodes.chunks(together)) {
+            let draft = ec2::run_instances(&mut self.ids, &self.cluster, &plan.template, group);
             self.write(draft);
-            let kms_request_id =
-                if node_plan.has_own_kms_request { self.ids.uuid() } else { node.request_id.clone() };
-            for volume in &node_plan.volumes {
-                self.make_volume(&mut node, volume, &kms_request_id);
+            for (instance, node_plan) in group.iter().zip(node_plans) {
+                let mut node = instance.node.clone();
+                let kms_request_id =
+                    if node_plan.has_own_kms_request { self.ids.uuid() } else { node.request_id.clone() };
+                for volume in &node_plan.volumes {
+                    self.make_volume(&mut node, volume, &kms_request_id);
+                }
+                launched.push(node);
             }
-            launched.push(node);
         }
         launched
     }
@@ -296,6 +374,11 @@ impl Incident {
                 self.write(copy);
             }
         }
+        if plan.is_throttled {
+            let throttled = Refusal::throttled(Call::GenerateDataKeyWithoutPlaintext);
+            let draft = kms::refused(&mut self.ids, &self.cluster, &session, time, request_id, &throttled);
+            self.write(draft);
+        }
         if self.is_refused(plan, Call::GenerateDataKeyWithoutPlaintext, &session, time + 1, request_id) {
             return;
         }
@@ -307,8 +390,10 @@ impl Incident {
         self.grant(node, volume, &session, time + 1);
         let draft = kms::decrypt_by_ebs(&mut self.ids, &self.cluster, time + 2, volume);
         self.write(draft);
-        let draft = kms::decrypt_by_instance(&mut self.ids, &self.cluster, time + 4, node, volume);
-        self.write(draft);
+        if plan.is_opened {
+            let draft = kms::decrypt_by_instance(&mut self.ids, &self.cluster, time + 4, node, volume);
+            self.write(draft);
+        }
     }
 
     fn is_refused(

@@ -81,6 +81,17 @@ impl Refusal {
         }
     }
 
+    /// Too many calls: no refusal, EC2 tries again.
+    pub fn throttled(call: Call) -> Self {
+        Self {
+            call,
+            code: "ThrottlingException".to_owned(),
+            message:
+                "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls."
+                    .to_owned(),
+        }
+    }
+
     /// There is no such key here.
     pub fn not_found(call: Call, key: &str) -> Self {
         Self { call, code: "NotFoundException".to_owned(), message: format!("Key '{key}' does not exist") }

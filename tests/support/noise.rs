@@ -23,17 +23,24 @@ pub struct Noise {
     pub every_seconds: i64,
     /// Whether KMS's part of it is logged.
     pub has_kms: bool,
+    /// Whether read-only events are logged.
+    pub has_read_only: bool,
 }
 
 impl Noise {
     /// A burst about every three minutes.
     pub fn steady(from: i64, to: i64) -> Self {
-        Self { from, to, every_seconds: 170, has_kms: true }
+        Self { from, to, every_seconds: 170, has_kms: true, has_read_only: true }
     }
 
     /// The same without KMS events.
     pub fn without_kms(self) -> Self {
         Self { has_kms: false, ..self }
+    }
+
+    /// The same without read-only events.
+    pub fn without_read_only(self) -> Self {
+        Self { has_read_only: false, ..self }
     }
 }
 
@@ -46,10 +53,16 @@ impl Incident {
         let mut time = noise.from;
         let mut turn = 0_u64;
         while time <= noise.to {
+            if !noise.has_read_only {
+                let draft = report_instance(&mut self.ids, &self.cluster, time);
+                self.write(draft);
+                time += noise.every_seconds;
+                continue;
+            }
             let draft = self.describe(time, turn);
             self.write(draft);
             let second = time + 1 + i64::try_from(self.ids.below(90)).expect("small");
-            let draft = match turn % 4 {
+            let draft = match turn % 5 {
                 0 => assume_role(&mut self.ids, &self.cluster, &application, second),
                 1 if noise.has_kms => {
                     s3_data_key(&mut self.ids, &self.cluster, &application, &bucket_key, second)
@@ -58,6 +71,7 @@ impl Incident {
                 3 if noise.has_kms => {
                     s3_decrypt(&mut self.ids, &self.cluster, &application, &bucket_key, second)
                 }
+                4 => report_instance(&mut self.ids, &self.cluster, second),
                 _ => list_buckets(&mut self.ids, &self.cluster, &application, second),
             };
             self.write(draft);
@@ -215,6 +229,31 @@ fn list_buckets(ids: &mut Ids, cluster: &Cluster, role: &Role, time: i64) -> Dra
         "bytesTransferredOut": 1472,
     });
     draft.is_read_only = true;
+    draft
+}
+
+/// The Systems Manager agent of a server reports itself: a write that every account logs all day.
+fn report_instance(ids: &mut Ids, cluster: &Cluster, time: i64) -> Draft {
+    let role = Role::new(ids, &cluster.account_id, "bastion");
+    let instance_id = ids.ec2("i");
+    let session = Session::new(ids, &role, &instance_id, time - 1200);
+    let mut draft = Draft::call(ids, "ssm", "UpdateInstanceInformation", time);
+    in_cluster(&mut draft, cluster);
+    draft.identity = session.identity();
+    "198.51.100.130".clone_into(&mut draft.source_ip);
+    "aws-sdk-go/1.55.5 (go1.24.4; linux; amd64) amazon-ssm-agent/3.3.2471.0"
+        .clone_into(&mut draft.user_agent);
+    draft.request = object! {
+        "instanceId": &instance_id,
+        "agentVersion": "3.3.2471.0",
+        "agentStatus": "Active",
+        "platformType": "Linux",
+        "platformName": "Amazon Linux",
+        "platformVersion": "2023",
+        "iPAddress": "10.0.8.21",
+        "computerName": "ip-10-0-8-21.internal",
+        "agentName": "amazon-ssm-agent",
+    };
     draft
 }
 

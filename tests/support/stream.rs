@@ -63,9 +63,8 @@ impl Iterator for Launches {
             self.incident.terminate_by_controller(&[&node], time + LIFE_SECONDS);
         }
         if self.noise_bursts > 0 {
-            let every_seconds = 1;
             let to = time + self.noise_bursts - 1;
-            self.incident.make_noise(Noise { from: time, to, every_seconds, has_kms: true });
+            self.incident.make_noise(Noise { every_seconds: 1, ..Noise::steady(time, to) });
         }
         self.next += 1;
         Some(self.incident.take())

@@ -101,6 +101,16 @@ fn a_node_carries_its_rules_and_its_timeline() {
 }
 
 #[test]
+fn a_rule_that_fires_twice_for_a_node_is_named_once_and_rules_are_sorted() {
+    let mut findings = incident::findings();
+    let mut earlier = findings[0].clone();
+    earlier.rule = "KT100";
+    findings.extend([findings[0].clone(), earlier]);
+    let document: Value = serde_json::from_str(&text(&incident::case(), &findings)).expect("JSON");
+    assert_eq!(document["nodes"][2]["findings"], json!(["KT100", "KT101"]));
+}
+
+#[test]
 fn unknown_is_null_and_enum_values_are_those_of_the_contract() {
     let document = document();
     let bare = &document["nodes"][3];
@@ -124,9 +134,9 @@ fn coverage_and_sorted_losses_are_in_the_document() {
     assert_eq!(
         document["coverage"]["losses"],
         json!([
-            {"object": "logs/one.json.gz", "record": 9, "kind": "invalid-json", "detail": "no JSON at byte 4711"},
             {"object": "logs/two.json.gz", "record": null, "kind": "truncated-compression",
-             "detail": "the stream ends early at byte 812"}
+             "detail": "the stream ends early at byte 812"},
+            {"object": "logs/one.json.gz", "record": 9, "kind": "invalid-json", "detail": "no JSON at byte 4711"}
         ])
     );
     assert_eq!(

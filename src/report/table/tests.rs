@@ -236,3 +236,15 @@ fn a_case_without_anything_has_no_lines() {
     assert_eq!(table(&Case::default(), &[], Some(80), Style::plain()), "");
     assert_eq!(wide(&Case::default(), &[]), "");
 }
+
+#[test]
+fn one_long_name_does_not_widen_every_row() {
+    let mut nodes: Vec<Node> =
+        (0..1_000).map(|number| incident::node(&format!("i-{number:017}"), "2026-03-02T10:00:00Z")).collect();
+    nodes[0].nodepool = Some("x".repeat(100_000).into());
+    let case = with_nodes(nodes);
+    assert!(table(&case, &[], None, Style::plain()).len() < 1_000 * 250);
+    let text = wide(&case, &[]);
+    assert!(text.len() < 1_000 * 1_000 + 100_000, "{}", text.len());
+    assert!(text.contains(&"x".repeat(100_000)), "the wide table cuts nothing");
+}

@@ -1,0 +1,251 @@
+//! The command line: names that people already have in their fingers.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::output::Export;
+use crate::event::Text;
+use crate::report::Table;
+
+/// Which KMS key did this Karpenter node really use, and why did it die?
+///
+/// keytrail reads CloudTrail archives and says for every node that Karpenter launched: which key was
+/// configured for its EBS volumes, which one was really used, why the node ended, and which events say so.
+#[derive(Debug, Parser)]
+#[command(name = "keytrail", version, max_term_width = 100, after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+    /// When to colour the output.
+    #[arg(long, value_enum, default_value_t, global = true, value_name = "WHEN")]
+    pub(super) color: Color,
+    /// No progress and no summary.
+    #[arg(short, long, global = true)]
+    pub(super) quiet: bool,
+}
+
+const EXAMPLES: &str = "Examples:
+  keytrail demo
+  keytrail analyze ./AWSLogs
+  keytrail analyze ./AWSLogs --since 2d --nodepool default
+  keytrail analyze ./AWSLogs --expect-key alias/karpenter-ebs-key -o json > case.json
+  aws cloudtrail lookup-events --output json | keytrail analyze -";
+
+const EXIT_CODES: &str = "Exit codes:
+  0  done
+  2  usage error, or an error that ended the run
+  3  records or objects were lost, with --strict";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// One row per node: expected key, used key, outcome, cause.
+    #[command(after_help = EXIT_CODES)]
+    Analyze(Box<Analyze>),
+    /// Analyze an incident that is built in: no arguments, no AWS.
+    Demo(Demo),
+    /// Print the JSON Schema of `-o json`.
+    Schema,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Analyze {
+    /// Directories or files with CloudTrail records, or `-` for standard input.
+    ///
+    /// Any container: log files as CloudTrail delivers them, JSON lines, LookupEvents pages, EventBridge
+    /// events, CloudWatch Logs payloads; plain, gzip or zstd.
+    #[arg(required = true, value_name = "SOURCE")]
+    pub(super) sources: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) window: WindowArguments,
+    #[command(flatten)]
+    pub(super) filter: FilterArguments,
+    #[command(flatten)]
+    pub(super) keys: KeyArguments,
+    #[command(flatten)]
+    pub(super) output: OutputArguments,
+    #[command(flatten)]
+    pub(super) reading: ReadingArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Demo {
+    #[command(flatten)]
+    pub(super) output: OutputArguments,
+}
+
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Which nodes")]
+pub(super) struct WindowArguments {
+    /// Nodes launched in the last while: 30m, 2h, 7d, "1 week".
+    #[arg(long, value_name = "DURATION", conflicts_with = "from")]
+    pub(super) since: Option<String>,
+    /// Nodes launched at or after this time (RFC 3339, or a date).
+    #[arg(long, value_name = "TIME")]
+    pub(super) from: Option<String>,
+    /// Nodes launched before this time (RFC 3339, or a date).
+    #[arg(long, value_name = "TIME")]
+    pub(super) to: Option<String>,
+}
+
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Which nodes")]
+pub(super) struct FilterArguments {
+    /// Nodes of this account; repeatable, as are the filters below.
+    #[arg(long, value_name = "ACCOUNT")]
+    pub(super) account: Vec<Text>,
+    /// Nodes of this region.
+    #[arg(long, value_name = "REGION")]
+    pub(super) region: Vec<Text>,
+    /// Nodes of this cluster.
+    #[arg(long, value_name = "CLUSTER")]
+    pub(super) cluster: Vec<Text>,
+    /// Nodes of this nodepool.
+    #[arg(long, value_name = "NODEPOOL")]
+    pub(super) nodepool: Vec<Text>,
+    /// Instances launched by others too, not only by Karpenter and EKS Auto Mode.
+    #[arg(long)]
+    pub(super) all_launches: bool,
+}
+
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Keys")]
+pub(super) struct KeyArguments {
+    /// The key that every node should use: key id, key ARN, alias or alias ARN.
+    #[arg(long, value_name = "KEY")]
+    pub(super) expect_key: Option<Text>,
+    /// What an alias points to, where the archive does not show it; repeatable.
+    #[arg(long, value_name = "NAME=ARN", value_parser = parse_alias)]
+    pub(super) alias: Vec<(Text, Text)>,
+}
+
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Output")]
+pub(super) struct OutputArguments {
+    /// Form of the result on standard output.
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(super) output: Format,
+    /// Which table `csv` and `parquet` print.
+    #[arg(long, default_value = "nodes", value_name = "TABLE", value_parser = parse_table)]
+    pub(super) table: Option<Table>,
+    /// Also write the result to a file: json=FILE, jsonl=FILE, csv=FILE.csv, parquet=FILE.parquet, or all
+    /// tables into a directory: csv=DIR, parquet=DIR. Repeatable.
+    #[arg(long, value_name = "FORMAT=PATH")]
+    pub(super) export: Vec<Export>,
+    /// Overwrite files that exist.
+    #[arg(long)]
+    pub(super) force: bool,
+}
+
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Reading")]
+pub(super) struct ReadingArguments {
+    /// Workers; as many as there are processors if not given.
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(super) jobs: Option<u16>,
+    /// Largest record that is read, in bytes (k, m and g are understood); a larger one is a loss.
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    pub(super) record_bytes_max: Option<usize>,
+    /// Exit with 3 if any object or record was lost.
+    #[arg(long)]
+    pub(super) strict: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Color {
+    /// If the output is a terminal and NO_COLOR is not set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Color {
+    pub(super) fn write_global(self) {
+        match self {
+            Self::Auto => anstream::ColorChoice::Auto,
+            Self::Always => anstream::ColorChoice::Always,
+            Self::Never => anstream::ColorChoice::Never,
+        }
+        .write_global();
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// One screen line per node.
+    #[default]
+    Table,
+    /// All that is known of each node, in lines of any length.
+    Wide,
+    /// One JSON document; `keytrail schema` describes it.
+    Json,
+    /// One JSON object per node and line.
+    Jsonl,
+    /// One flat table.
+    Csv,
+    /// One flat table, typed.
+    #[cfg(feature = "parquet")]
+    Parquet,
+    /// Nothing.
+    None,
+}
+
+fn parse_alias(text: &str) -> Result<(Text, Text), String> {
+    let (alias, key) =
+        text.split_once('=').ok_or("expected NAME=ARN, such as alias/karpenter-ebs-key=arn:aws:kms:…")?;
+    if !alias.starts_with("alias/") && !alias.contains(":alias/") {
+        return Err(format!("`{alias}` is no alias: aliases begin with `alias/`"));
+    }
+    if key.is_empty() || key.contains("alias/") {
+        return Err("an alias points to a key: give its ARN or id".to_owned());
+    }
+    Ok((alias.into(), key.into()))
+}
+
+fn parse_table(text: &str) -> Result<Table, String> {
+    text.parse().map_err(|error: crate::report::UnknownTable| error.to_string())
+}
+
+fn parse_bytes(text: &str) -> Result<usize, String> {
+    let lower = text.trim().to_ascii_lowercase();
+    let (digits, shift) = match lower.char_indices().last() {
+        Some((end, 'k')) => (&lower[..end], 10),
+        Some((end, 'm')) => (&lower[..end], 20),
+        Some((end, 'g')) => (&lower[..end], 30),
+        _ => (lower.as_str(), 0),
+    };
+    let number: usize =
+        digits.parse().map_err(|_| "expected a number of bytes, such as 500000, 512k or 16m")?;
+    number
+        .checked_mul(1 << shift)
+        .filter(|bytes| (1024..=1 << 30).contains(bytes))
+        .ok_or_else(|| "expected between 1k and 1g".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{parse_alias, parse_bytes};
+
+    #[test]
+    fn sizes_have_units_and_bounds() {
+        assert_eq!(parse_bytes("512k"), Ok(512 << 10));
+        assert_eq!(parse_bytes("16M"), Ok(16 << 20));
+        assert_eq!(parse_bytes("500000"), Ok(500_000));
+        for text in ["", "k", "12", "2g", "99999999999999999999g", "1.5m"] {
+            assert!(parse_bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_alias_points_to_a_key() {
+        assert!(parse_alias("alias/ebs=11111111-2222-3333-4444-555555555555").is_ok());
+        for text in
+            ["alias/ebs", "ebs=11111111-2222-3333-4444-555555555555", "alias/ebs=alias/other", "alias/ebs="]
+        {
+            assert!(parse_alias(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Where results go: standard output, and files that appear whole or not at all.
+
+use std::fs;
+use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context as _, bail};
+
+use super::arguments::{Format, OutputArguments};
+use super::pipeline::Answer;
+use crate::report::{self, Layout, Style, Table, Tool};
+
+/// Name and version, as outputs carry them.
+pub(super) const TOOL: Tool<'static> = Tool { name: "keytrail", version: env!("CARGO_PKG_VERSION") };
+
+/// `--export FORMAT=PATH`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Export {
+    format: ExportFormat,
+    path: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ExportFormat {
+    Json,
+    JsonLines,
+    Csv,
+    #[cfg(feature = "parquet")]
+    Parquet,
+}
+
+impl ExportFormat {
+    /// Whether a path without the format's extension is a directory for all tables.
+    fn extension(self) -> Option<&'static str> {
+        match self {
+            Self::Json | Self::JsonLines => None,
+            Self::Csv => Some("csv"),
+            #[cfg(feature = "parquet")]
+            Self::Parquet => Some("parquet"),
+        }
+    }
+}
+
+impl FromStr for Export {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (format, path) = text.split_once('=').ok_or("expected FORMAT=PATH, such as json=case.json")?;
+        if path.is_empty() {
+            return Err("the path is empty".to_owned());
+        }
+        let format = match format {
+            "json" => ExportFormat::Json,
+            "jsonl" => ExportFormat::JsonLines,
+            "csv" => ExportFormat::Csv,
+            #[cfg(feature = "parquet")]
+            "parquet" => ExportFormat::Parquet,
+            other => return Err(format!("`{other}` is no export format: json, jsonl, csv or parquet")),
+        };
+        Ok(Self { format, path: path.into() })
+    }
+}
+
+/// A file to be written.
+struct Target {
+    path: PathBuf,
+    table: Table,
+    format: ExportFormat,
+}
+
+impl Export {
+    fn targets(&self, table: Table) -> Vec<Target> {
+        let single = |path: &Path, table| Target { path: path.to_owned(), table, format: self.format };
+        match self.format.extension() {
+            Some(extension) if self.path.extension().is_none_or(|given| given != extension) => Table::ALL
+                .into_iter()
+                .map(|table| single(&self.path.join(format!("{table}.{extension}")), table))
+                .collect(),
+            _ => vec![single(&self.path, table)],
+        }
+    }
+}
+
+/// Says early, before hours of reading, that an export cannot be written.
+pub(super) fn check(arguments: &OutputArguments) -> anyhow::Result<()> {
+    for target in arguments.export.iter().flat_map(|export| export.targets(Table::Nodes)) {
+        let path = target.path.display();
+        if target.path.is_dir() {
+            bail!("{path}: is a directory; name a file in it");
+        }
+        if target.path.exists() && !arguments.force {
+            bail!("{path}: exists already; name another file, or overwrite it with --force");
+        }
+    }
+    #[cfg(feature = "parquet")]
+    if arguments.output == Format::Parquet && io::stdout().is_terminal() {
+        bail!("Parquet is not for terminals: redirect standard output, or use --export parquet=FILE.parquet");
+    }
+    Ok(())
+}
+
+/// Writes the answer to standard output and to the exports.
+pub(super) fn write(answer: &Answer, arguments: &OutputArguments) -> anyhow::Result<()> {
+    let table = arguments.table.unwrap_or(Table::Nodes);
+    for target in arguments.export.iter().flat_map(|export| export.targets(table)) {
+        write_file(answer, &target, arguments.force)?;
+    }
+    write_result(answer, arguments.output, table).context("writing to standard output")
+}
+
+fn write_result(answer: &Answer, format: Format, table: Table) -> io::Result<()> {
+    let Answer { case, findings } = answer;
+    let mut out = BufWriter::new(io::stdout().lock());
+    match format {
+        Format::None => {}
+        Format::Table => {
+            let mut out = anstream::AutoStream::auto(io::stdout().lock());
+            report::write_table(&mut out, case, findings, layout())?;
+        }
+        Format::Wide => {
+            let mut out = anstream::AutoStream::auto(io::stdout().lock());
+            report::write_wide_table(&mut out, case, findings, layout().style)?;
+        }
+        Format::Json => report::write_json(&mut out, case, findings, TOOL)?,
+        Format::Jsonl => report::write_json_lines(&mut out, case, findings)?,
+        Format::Csv => report::write_csv(&mut out, case, findings, table)?,
+        #[cfg(feature = "parquet")]
+        Format::Parquet => report::write_parquet(&mut out, case, findings, table, TOOL)?,
+    }
+    out.flush()
+}
+
+/// The screen; 80 columns wide where nobody says.
+fn layout() -> Layout {
+    let columns = if io::stdout().is_terminal() {
+        terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0).max(40))
+    } else {
+        // A file or a pipe: whole texts serve better than a guess at a width.
+        return Layout { columns: None, style: Style::coloured() };
+    };
+    Layout { columns: Some(columns), style: Style::coloured() }
+}
+
+fn write_file(answer: &Answer, target: &Target, force: bool) -> anyhow::Result<()> {
+    let Answer { case, findings } = answer;
+    let path = target.path.display();
+    let directory = match target.path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(directory).with_context(|| format!("{path}: its directory cannot be made"))?;
+    // Written beside its place and renamed: nobody ever sees half a file.
+    let mut file = tempfile::NamedTempFile::new_in(directory)
+        .with_context(|| format!("{path}: no file can be made in its directory"))?;
+    let mut out = BufWriter::new(file.as_file_mut());
+    match target.format {
+        ExportFormat::Json => report::write_json(&mut out, case, findings, TOOL),
+        ExportFormat::JsonLines => report::write_json_lines(&mut out, case, findings),
+        ExportFormat::Csv => report::write_csv(&mut out, case, findings, target.table),
+        #[cfg(feature = "parquet")]
+        ExportFormat::Parquet => report::write_parquet(&mut out, case, findings, target.table, TOOL),
+    }
+    .and_then(|()| out.flush())
+    .with_context(|| format!("{path}: cannot be written"))?;
+    drop(out);
+    make_readable(file.as_file());
+    let persisted = if force { file.persist(&target.path) } else { file.persist_noclobber(&target.path) };
+    persisted.map_err(|error| error.error).with_context(|| format!("{path}: cannot be put in place"))?;
+    Ok(())
+}
+
+/// Temporary files are private; a report has the mode that any new file would have.
+fn make_readable(file: &fs::File) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        // If that fails the report is private, which does no harm.
+        let _ = file.set_permissions(fs::Permissions::from_mode(0o644));
+    }
+    #[cfg(not(unix))]
+    let _ = file;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Export;
+    use crate::report::Table;
+
+    #[test]
+    fn tables_go_to_one_file_or_all_of_them_to_a_directory() {
+        let paths = |text: &str| -> Vec<String> {
+            let export: Export = text.parse().expect("an export");
+            export.targets(Table::Volumes).iter().map(|target| target.path.display().to_string()).collect()
+        };
+        assert_eq!(paths("csv=out.csv"), ["out.csv"]);
+        assert_eq!(
+            paths("csv=out"),
+            ["out/nodes.csv", "out/volumes.csv", "out/timeline.csv", "out/findings.csv"]
+        );
+        assert_eq!(paths("json=case"), ["case"]);
+        for text in ["json", "json=", "xml=a.xml"] {
+            assert!(text.parse::<Export>().is_err(), "{text}");
+        }
+    }
+}
