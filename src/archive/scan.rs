@@ -56,13 +56,13 @@ pub(super) fn scan_blocks(
     let mut scanned = Scanned::default();
     let mut carry = Carry { depth: 0, inside: 0, escape: 0, quotes: 0 };
     let (blocks, rest) = text[start..].as_chunks::<64>();
-    let mut at = start;
-    for block in blocks {
+    for (index, block) in blocks.iter().enumerate() {
+        let at = start + index * 64;
         if scan_block(text, at, masks(block), &prefix_xor, &mut carry, &mut scanned) {
             return scanned;
         }
-        at += 64;
     }
+    let at = start + blocks.len() * 64;
     if !rest.is_empty() {
         let mut filled = [b' '; 64];
         filled[..rest.len()].copy_from_slice(rest);
@@ -113,8 +113,9 @@ fn scan_block(
     }
 }
 
-/// Notes keys in a block that the object does not end in.
-#[inline]
+/// Notes keys in a block that the object does not end in. Out of line, like the next: the loop over the
+/// blocks needs the registers.
+#[inline(never)]
 fn note_keys(
     text: &[u8],
     at: usize,
@@ -135,7 +136,7 @@ fn note_keys(
 }
 
 /// Goes through a block brace by brace; gives the depth behind it, or nothing if the object ends in it.
-#[inline]
+#[inline(never)]
 fn look_closely(
     text: &[u8],
     at: usize,
