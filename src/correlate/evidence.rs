@@ -1,7 +1,7 @@
 //! Gathering: events from any number of readers, in any order, become one sorted set without copies.
 
+use hashbrown::HashSet;
 use std::cmp::Reverse;
-use std::collections::HashSet;
 
 use crate::event::{Coverage, Detail, Event, Id, KmsOperation};
 

@@ -1,6 +1,6 @@
 //! Launches that made no instance.
 
-use std::collections::HashSet;
+use hashbrown::HashSet;
 
 use super::case::{LaunchFailure, Provisioner};
 use super::launches::{Drafts, is_by_karpenter};

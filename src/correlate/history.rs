@@ -3,7 +3,9 @@
 //! Built once from the sorted evidence; every question is asked "as of" a time, and only successful changes
 //! count. Where the archive does not reach back, the answer is "not known", never "not so".
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
+
+use hashbrown::{HashMap, HashSet};
 
 use super::case::KeyState;
 use super::key::{WrittenKey, is_same_key};
@@ -103,14 +105,14 @@ impl History {
                     return;
                 };
                 if let Some(name) = template.name.as_ref().filter(|_| template.version == Some(1)) {
-                    push(self.template_names.entry(name.clone()), time, id.clone(), index);
+                    push(self.template_names.entry(name.clone()).or_default(), time, id.clone(), index);
                 }
                 let version = TemplateVersion {
                     version: template.version,
                     source_version: template.source_version.clone(),
                     mappings: template.mappings.clone(),
                 };
-                push(self.templates.entry(id.clone()), time, version, index);
+                push(self.templates.entry(id.clone()).or_default(), time, version, index);
             }
             Detail::LaunchTemplateDefault { template_id, name, default_version: Some(version) } => {
                 let id = template_id.clone().or_else(|| {
@@ -118,7 +120,7 @@ impl History {
                     Some(as_of(self.template_names.get(name)?, time)?.value.clone())
                 });
                 if let Some(id) = id {
-                    push(self.template_defaults.entry(id), time, *version, index);
+                    push(self.template_defaults.entry(id).or_default(), time, *version, index);
                 }
             }
             Detail::Alias(change) => {
@@ -428,13 +430,8 @@ fn is_key_arn(text: &str) -> bool {
 /// The alias of the AWS managed key of EBS.
 pub const AWS_EBS_ALIAS: &str = "alias/aws/ebs";
 
-fn push<T>(
-    entry: std::collections::hash_map::Entry<'_, Text, Vec<Dated<T>>>,
-    time: Timestamp,
-    value: T,
-    event: u32,
-) {
-    entry.or_default().push(Dated { time, value, event });
+fn push<T>(entries: &mut Vec<Dated<T>>, time: Timestamp, value: T, event: u32) {
+    entries.push(Dated { time, value, event });
 }
 
 fn key_arn(event: &Event, key: &str) -> Text {

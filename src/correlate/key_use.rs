@@ -1,7 +1,7 @@
 //! Which KMS event belongs to which node, strongest join first: request id, instance, volume; and where
 //! these give nothing, the same session shortly after the launch, marked as inferred.
 
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 
 use super::case::Confidence;
 use super::launches::Drafts;
@@ -314,7 +314,6 @@ impl Fallback {
                 launches.entry(key).or_default().push((event.time.second(), number));
             }
         }
-        #[expect(clippy::iter_over_hash_type, reason = "each list is sorted on its own")]
         for list in launches.values_mut() {
             list.sort_unstable();
         }

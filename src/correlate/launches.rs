@@ -1,6 +1,6 @@
 //! Nodes and what launched them: from RunInstances, CreateFleet, CreateTags and the ends of instances.
 
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 
 use super::case::{
     CapacityType, Confidence, LaunchTemplateRef, Node, Provisioner, TimelineRef, TimelineRole,

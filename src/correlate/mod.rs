@@ -29,7 +29,7 @@ pub use key_use::SESSION_JOIN_SECONDS_MAX;
 pub use termination::REGISTRATION_TIMEOUT_SECONDS;
 pub use verdict::RECORDING_SECONDS_MAX;
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use crate::event::{Coverage, Event, Id, Text};
 use expectation::{Resolver, common_key};
@@ -70,6 +70,7 @@ pub fn correlate(evidence: Evidence, coverage: Coverage, question: &Question) ->
         .map(|draft| context.judge(draft))
         .filter(|node| question.filter.admits_node(node))
         .collect();
+    drop(context);
     nodes.sort_by(|one, two| {
         let key = |node: &Node| (node.launched_at.is_none(), node.launched_at);
         key(one).cmp(&key(two)).then_with(|| {

@@ -1,6 +1,6 @@
 //! How a node ended, strongest evidence first.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::case::{
     Confidence, Provisioner, Termination, TerminationCause, TimelineRole, Volume, VolumeOutcome, VolumeRole,

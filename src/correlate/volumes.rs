@@ -1,6 +1,8 @@
 //! A node's volumes: which key each is under, or was refused, and whether the launch made it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
+
+use hashbrown::{HashMap, HashSet};
 
 use super::case::{Confidence, TimelineRef, TimelineRole, Volume, VolumeOutcome, VolumeRole};
 use super::key::is_same_key;

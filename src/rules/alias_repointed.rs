@@ -46,11 +46,7 @@ Karpenter does not count a repointed alias as drift. Where the change itself is 
 fn evaluate(view: &NodeView<'_>) -> Verdict {
     let node = view.node;
     for (alias, key) in aliased_keys(node) {
-        let launches = view.facts.launches_through(&alias);
-        let earlier = launches
-            .iter()
-            .filter(|launch| !is_same_key(&launch.key, &key) && launch.first.launched_at < node.launched_at)
-            .max_by_key(|launch| launch.first.launched_at);
+        let earlier = node.launched_at.and_then(|at| view.facts.other_key_before(&alias, &key, at));
         let Some(earlier) = earlier else {
             continue;
         };

@@ -95,11 +95,12 @@ fn evaluate(view: &NodeView<'_>) -> Verdict {
     Verdict::fires(Finding {
         explanation: format!(
             "{}: {} {} {}, which is the key of the Kubernetes secrets of {cluster}: {says}. Its policy is made for EKS, \
-             and Karpenter's volumes tie every node to it. Give the nodes a key of their own.",
+             and Karpenter's volumes tie every node to it. Give the nodes a key of their own.{}",
             view.named(),
             super::wrong_key::volumes(&[volume]),
             describe(volume),
             plain(key),
+            view.join_words(&[volume])
         ),
         evidence,
         missing: match confidence {

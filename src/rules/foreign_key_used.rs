@@ -72,7 +72,7 @@ fn evaluate(view: &NodeView<'_>) -> Verdict {
     Verdict::fires(Finding {
         explanation: format!(
             "{}: {} of its launch {} {}, a key of account {}; the node is in account {}. Whoever controls that account \
-             can stop these nodes from starting, and permissions are needed on both sides.",
+             can stop these nodes from starting, and permissions are needed on both sides.{}",
             view.named(),
             volumes(&found),
             if refused {
@@ -84,7 +84,8 @@ fn evaluate(view: &NodeView<'_>) -> Verdict {
             },
             plain(key),
             plain(owner),
-            node.account_id
+            node.account_id,
+            view.join_words(&found)
         ),
         evidence,
         missing: if is_owner_known {

@@ -65,10 +65,19 @@ pub(super) fn decision(policy: &Policy, refusal: &Refusal<'_>) -> Option<Decisio
     ))
 }
 
+/// The last event that put a policy on the key before another event.
+fn last_before(facts: &Facts<'_>, key_arn: &str, before: u32) -> Option<u32> {
+    let changes = facts.case.history.policies(key_arn);
+    let count = changes.partition_point(|change| change.event < before);
+    changes[..count].last().map(|change| change.event)
+}
+
 /// What the key policy in force said to the refused call.
 pub(super) fn said<'a>(view: &NodeView<'a>, refusal: &Refusal<'a>) -> Option<Said<'a>> {
-    let event = changes_before(view.facts, refusal.key_arn()?, refusal.index).pop()?;
-    let decision = decision(&policy_of(event)?, refusal)?;
+    let index = last_before(view.facts, refusal.key_arn()?, refusal.index)?;
+    let event = view.facts.event(index);
+    let policy = view.facts.policy(index)?;
+    let decision = decision(&policy, refusal)?;
     let words = match &decision {
         Decision::Allowed { statement } => format!("allows it by {statement}"),
         Decision::AllowedByRootDelegation { statement } => {
@@ -78,14 +87,15 @@ pub(super) fn said<'a>(view: &NodeView<'a>, refusal: &Refusal<'a>) -> Option<Sai
         Decision::NotAllowed => "has no statement that allows it".to_owned(),
         Decision::CannotDecide { why } => format!("may or may not allow it ({why})"),
     };
-    let sentence = format!(" The key policy of {}{} {}.", event.time, with_tool(event), plain(&words));
+    let sentence =
+        format!(" The key policy, put in place at {}{}, {}.", event.time, with_tool(event), plain(&words));
     Some(Said { event, sentence, is_delegated: matches!(decision, Decision::AllowedByRootDelegation { .. }) })
 }
 
 /// What is missing to know the key policy.
 pub(super) fn lack(view: &NodeView<'_>, refusal: &Refusal<'_>) -> Option<String> {
     let key = refusal.key_arn()?;
-    if !changes_before(view.facts, key, refusal.index).is_empty() {
+    if last_before(view.facts, key, refusal.index).is_some() {
         return Some(format!("the text of the key policy of {}: the record does not hold it", plain(key)));
     }
     let account = KeyArn::parse(key).map_or("its account", |arn| arn.account_id);

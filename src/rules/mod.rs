@@ -4,23 +4,31 @@
 //! rests on. Nothing here does I/O or reads a clock, and no rule knows another. What the archive does not show
 //! makes a verdict undetermined, never a finding.
 
+mod account_default_changed;
 mod account_default_used;
 mod alias_repointed;
 mod aws_managed_key_used;
+pub mod catalogue;
 mod cluster_secrets_key_used;
 mod ending;
 mod finding;
 mod foreign_key_used;
+mod grant_ended;
 mod guard_denial;
 mod identity_policy_denial;
+mod incident;
 mod key_condition;
 mod key_disabled;
 mod key_not_found;
 mod key_pending_deletion;
 mod key_policy;
+mod key_policy_changed;
+mod key_state_changed;
+mod kms_events_absent;
 mod launch_aborted;
 mod launch_failure;
 mod launch_loop;
+mod records_lost;
 mod refusal;
 mod registration_timeout;
 pub mod remediation;
@@ -30,6 +38,7 @@ mod rule;
 mod ruled_out;
 mod service_linked_role_denial;
 mod several_keys_used;
+mod silence;
 mod snapshot_key_denial;
 mod snapshot_key_kept;
 mod spot_interruption;
@@ -45,6 +54,7 @@ mod wording;
 mod wrong_key;
 
 pub use finding::{Document, Finding, Remediation, Severity, Subject, SubjectKind};
+pub use incident::{Incident, incidents};
 pub use rule::{HEADINGS, Rule, Verdict};
 
 use crate::correlate::Case;
@@ -77,6 +87,13 @@ pub static RULES: &[&Rule] = &[
     &launch_loop::RULE,
     &launch_failure::RULE,
     &terminated_by_auto_scaling::RULE,
+    &key_policy_changed::RULE,
+    &account_default_changed::RULE,
+    &key_state_changed::RULE,
+    &grant_ended::RULE,
+    &kms_events_absent::RULE,
+    &silence::RULE,
+    &records_lost::RULE,
 ];
 
 /// The rule with this id, in upper or lower case.
@@ -140,3 +157,6 @@ pub fn verdicts(case: &Case, instance_id: &str) -> Vec<(&'static Rule, Verdict)>
     };
     RULES.iter().filter_map(judge).collect()
 }
+
+#[cfg(test)]
+mod tests;

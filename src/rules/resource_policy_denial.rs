@@ -137,7 +137,7 @@ mod tests {
             NO_RESOURCE_POLICY,
         );
         let finding = finding(of_node(&RULE, &log.case(), "a"));
-        assert!(finding.explanation.contains("with Terraform has no statement that allows it"));
+        assert!(finding.explanation.contains("with Terraform, has no statement that allows it"));
         assert!(finding.evidence.contains(&policy));
         assert!(!finding.missing.iter().any(|text| text.contains("PutKeyPolicy")));
     }

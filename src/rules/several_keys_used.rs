@@ -67,7 +67,7 @@ fn evaluate(view: &NodeView<'_>) -> Verdict {
         format!("{ids} under {key} ({})", origin_words(volumes[0]))
     });
     let explanation = format!(
-        "{}: the volumes of its launch are under {} different keys: {}.{}",
+        "{}: the volumes of its launch are under {} different keys: {}.{}{}",
         view.named(),
         by_key.len(),
         list(groups, 5),
@@ -75,7 +75,8 @@ fn evaluate(view: &NodeView<'_>) -> Verdict {
             " The launch template asks for that."
         } else {
             " Each of these keys must let the launching role in."
-        }
+        },
+        view.join_words(&by_key.values().flatten().copied().collect::<Vec<_>>())
     );
     let volumes = || by_key.values().flatten();
     let mut evidence: Vec<_> = volumes().flat_map(|volume| volume.evidence.iter().cloned()).collect();

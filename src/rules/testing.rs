@@ -16,8 +16,6 @@ pub(super) const OTHER_KEY: &str =
 pub(super) const FOREIGN_KEY: &str =
     "arn:aws:kms:us-east-1:444455556666:key/77777777-2222-3333-4444-555555555555";
 pub(super) const ROLE: &str = "arn:aws:iam::111122223333:role/KarpenterControllerRole-demo";
-pub(super) const SESSION: &str =
-    "arn:aws:sts::111122223333:assumed-role/KarpenterControllerRole-demo/1768825272022703283";
 pub(super) const NO_IDENTITY_POLICY: &str = "because no identity-based policy allows the ACTION action";
 pub(super) const NO_RESOURCE_POLICY: &str = "because no resource-based policy allows the ACTION action";
 const KARPENTER_AGENT: &str = "aws-sdk-go-v2/1.36.3 ua/2.1 os/linux lang/go#1.24.2 md/GOARCH#amd64 api/ec2#1.215.0 karpenter.sh-1.5.0 m/h";
@@ -420,7 +418,7 @@ impl Log {
                     coverage.scopes.entry(scope).or_default().note(event.time.second(), is_kms);
                     coverage.records.read += 1;
                     coverage.records.selected += 1;
-                    events.push(*event);
+                    events.push(event);
                 }
                 Ok(Parsed::Irrelevant) => panic!("not relevant: {text}"),
                 Err(error) => panic!("{error}: {text}"),

@@ -3,20 +3,26 @@
 //! [`Facts`] are gathered once from the case, in time linear in it; a view borrows from them and costs no more
 //! than the node or key that it shows.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::rc::Rc;
 
+use super::key_policy;
 use super::refusal::Refusal;
 use crate::correlate::{
-    Case, KeySummary, KeyVerdict, Node, Place, TimelineRole, Volume, VolumeOutcome, VolumeRole, WrittenKey,
-    is_same_key,
+    Case, Confidence, KeySummary, KeyVerdict, Node, Place, TimelineRole, Volume, VolumeOutcome, VolumeRole,
+    WrittenKey, is_same_key,
 };
 use crate::event::{Detail, Event, Id, KmsOperation, Text, Timestamp};
+use crate::policy::Policy;
 
 /// What several rules need to know of a case.
 pub(super) struct Facts<'a> {
     pub(super) case: &'a Case,
-    /// How many nodes each refusal was joined to.
+    /// How many nodes each event was joined to that names none of them.
     sharers: HashMap<u32, usize>,
+    /// Policies by the event that put them in place, parsed once.
+    policies: RefCell<HashMap<u32, Option<Rc<Policy>>>>,
     /// Refusals and failures of each key in the whole archive, in order of time.
     failures_by_key: HashMap<&'a str, Vec<u32>>,
     /// GenerateDataKeyWithoutPlaintext for volumes, by account and region, in order of time.
@@ -25,7 +31,9 @@ pub(super) struct Facts<'a> {
     cluster_keys: HashMap<String, Vec<SecretsKey<'a>>>,
     /// First launch of a node under each key that an alias led to.
     alias_launches: HashMap<AliasKey, Vec<AliasLaunch<'a>>>,
-    /// Launch template keys: see [`Facts::first_use`].
+    /// (alias, key) -> place in its list of `alias_launches`.
+    alias_keys: HashMap<(AliasKey, Text), usize>,
+    /// First use of each key: see [`Facts::first_use`].
     uses_by_key: HashMap<&'a str, u32>,
 }
 
@@ -75,10 +83,12 @@ impl<'a> Facts<'a> {
         let mut facts = Self {
             case,
             sharers: HashMap::new(),
+            policies: RefCell::default(),
             failures_by_key: HashMap::new(),
             data_keys: HashMap::new(),
             cluster_keys: HashMap::new(),
             alias_launches: HashMap::new(),
+            alias_keys: HashMap::new(),
             uses_by_key: HashMap::new(),
         };
         for (index, event) in (0u32..).zip(&case.events) {
@@ -86,12 +96,13 @@ impl<'a> Facts<'a> {
         }
         for node in &case.nodes {
             for entry in &node.timeline {
-                if entry.role == TimelineRole::Refusal {
+                if entry.confidence == Confidence::Inferred {
                     *facts.sharers.entry(entry.event).or_default() += 1;
                 }
             }
             facts.note_alias(node);
         }
+        let mut told = HashSet::new();
         for known in case.history.cluster_keys() {
             let arn = match &known.value.key {
                 WrittenKey::Arn(arn) => Some(arn.clone()),
@@ -99,7 +110,10 @@ impl<'a> Facts<'a> {
                     case.history.alias_target(alias, known.time).map(|target| target.value)
                 }
             };
-            if let Some(arn) = arn {
+            // They are sorted by time: the first of a cluster and key says since when.
+            let mut is_new =
+                |arn: &Text| told.insert((arn.clone(), &known.value.cluster, &known.value.place));
+            if let Some(arn) = arn.filter(&mut is_new) {
                 facts.cluster_keys.entry(arn.to_string()).or_default().push(SecretsKey {
                     cluster: known.value.cluster.as_ref(),
                     place: &known.value.place,
@@ -131,10 +145,11 @@ impl<'a> Facts<'a> {
     /// Notes which key the alias in a node's configuration led to.
     fn note_alias(&mut self, node: &'a Node) {
         for (alias, key) in aliased_keys(node) {
-            let launches = self.alias_launches.entry(alias).or_default();
-            match launches.iter_mut().find(|launch| is_same_key(&launch.key, &key)) {
+            let launches = self.alias_launches.entry(alias.clone()).or_default();
+            // Nodes are sorted by launch: the first seen is the first launched.
+            let place = *self.alias_keys.entry((alias, key.clone())).or_insert(launches.len());
+            match launches.get_mut(place) {
                 Some(launch) => launch.nodes += 1,
-                // Nodes are sorted by launch: the first seen is the first launched.
                 None => launches.push(AliasLaunch { key, first: node, nodes: 1 }),
             }
         }
@@ -173,12 +188,26 @@ impl<'a> Facts<'a> {
         self.cluster_keys.get(key).map_or(&[], Vec::as_slice)
     }
 
-    /// The keys that an alias led launches to, in order of their first launch.
-    pub(super) fn launches_through(&self, alias: &AliasKey) -> &[AliasLaunch<'a>] {
-        self.alias_launches.get(alias).map_or(&[], Vec::as_slice)
+    /// The last other key that an alias led a launch to before `at`.
+    pub(super) fn other_key_before(
+        &self,
+        alias: &AliasKey,
+        key: &str,
+        at: Timestamp,
+    ) -> Option<&AliasLaunch<'a>> {
+        let launches = self.alias_launches.get(alias)?;
+        let count = launches.partition_point(|launch| launch.first.launched_at < Some(at));
+        // Each key is listed once: of two neighbours, one is another.
+        launches[..count].iter().rev().take(2).find(|launch| !is_same_key(&launch.key, key))
     }
 
-    /// How many nodes a refusal was joined to.
+    /// The policy that an event put in place; see [`key_policy::policy_of`].
+    pub(super) fn policy(&self, event: u32) -> Option<Rc<Policy>> {
+        let mut policies = self.policies.borrow_mut();
+        policies.entry(event).or_insert_with(|| key_policy::policy_of(self.event(event)).map(Rc::new)).clone()
+    }
+
+    /// How many nodes come into question for an event that names none of them.
     pub(super) fn sharers(&self, event: u32) -> usize {
         self.sharers.get(&event).copied().unwrap_or(1)
     }
@@ -295,6 +324,28 @@ impl<'a> NodeView<'a> {
         if unexpected.len() > expected.len() - written { unexpected } else { Vec::new() }
     }
 
+    /// What a reader must know of how a volume was tied to the node; empty where an event names both.
+    pub(super) fn join_words(&self, volumes: &[&Volume]) -> String {
+        let ids: HashSet<&Id> = volumes
+            .iter()
+            .filter(|volume| volume.confidence == Confidence::Inferred)
+            .flat_map(|volume| &volume.evidence)
+            .collect();
+        let inferred = self.node.timeline.iter().filter(|entry| {
+            entry.confidence == Confidence::Inferred && ids.contains(&self.facts.event(entry.event).event_id)
+        });
+        match inferred.map(|entry| self.facts.sharers(entry.event)).max() {
+            None => String::new(),
+            Some(1) => {
+                " No event names volume and node together; session, account, region and time tie them."
+                    .to_owned()
+            }
+            Some(nodes) => {
+                format!(" No event names volume and node together: {nodes} nodes come into question.")
+            }
+        }
+    }
+
     /// The node as a sentence begins with it: id, nodepool, cluster.
     pub(super) fn named(&self) -> String {
         named(self.node)
@@ -317,6 +368,17 @@ pub(super) fn outcome_words(volume: &Volume) -> &'static str {
     match volume.outcome {
         VolumeOutcome::Used => "is under",
         VolumeOutcome::Denied | VolumeOutcome::Failed => "was to be under",
+    }
+}
+
+impl<'a> FleetView<'a> {
+    /// The nodes of each account and region.
+    pub(super) fn nodes_by_place(&self) -> BTreeMap<(&'a Text, &'a Text), Vec<&'a Node>> {
+        let mut places: BTreeMap<_, Vec<&Node>> = BTreeMap::new();
+        for node in &self.facts.case.nodes {
+            places.entry((&node.account_id, &node.region)).or_default().push(node);
+        }
+        places
     }
 }
 

@@ -50,6 +50,7 @@ pub(super) fn judge<'a>(
     );
     explanation.push(' ');
     explanation.push_str(&cause.explanation);
+    explanation.push_str(&view.join_words(&wrong));
     if first.outcome != VolumeOutcome::Used {
         explanation.push_str(" KMS refused that key, so the node did not live to use it.");
     }
