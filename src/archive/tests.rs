@@ -548,6 +548,8 @@ fn text_that_would_be_read_over_and_over_is_read_in_linear_time() {
         "[".repeat(megabyte),
         "{\"Records\":[".repeat(megabyte / 12),
         "x\n{".repeat(megabyte / 3),
+        "{}".repeat(megabyte / 2),
+        "{}\n".repeat(megabyte / 3),
         format!("[{}", "{},".repeat(megabyte / 3)),
         "2026-03-02T10:00:00Z ".repeat(megabyte / 21),
         "2026-03-02T10:00:00Z {".repeat(megabyte / 22),
