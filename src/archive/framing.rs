@@ -232,32 +232,31 @@ impl Framing {
                 None => Step::More(at),
             };
         }
-        let error = match extent(text, at) {
-            Extent::Complete(end) => {
-                sink.object(text, at, end, window.offset_of(at), None);
-                return Step::At(end);
+        let extent = extent(text, at);
+        if let Extent::Complete(end) = extent {
+            sink.object(text, at, end, window.offset_of(at), None);
+            return Step::At(end);
+        }
+        if let Some(inside) = container_member(&text[at..]) {
+            return self.enter(at + inside, sink);
+        }
+        let error = match extent {
+            Extent::Invalid(error) => {
+                let detail = format!("no JSON from byte {} on", window.offset_of(error));
+                sink.broken_value(LossKind::InvalidJson, window.offset_of(at), &detail);
+                error
             }
-            Extent::Incomplete => {
-                if let Some(inside) = container_member(&text[at..]) {
-                    return self.enter(at + inside, sink);
-                }
-                if text.len() - at > self.value_bytes_max {
-                    return self.oversize(window, at, After::Between, sink);
-                }
-                if !window.is_last {
-                    return Step::More(at);
-                }
+            _ if text.len() - at > self.value_bytes_max => {
+                return self.oversize(window, at, After::Between, sink);
+            }
+            _ if !window.is_last => return Step::More(at),
+            _ => {
                 sink.broken_value(
                     LossKind::TruncatedJson,
                     window.offset_of(at),
                     "the text ends inside a record",
                 );
                 text.len()
-            }
-            Extent::Invalid(error) => {
-                let detail = format!("no JSON from byte {} on", window.offset_of(error));
-                sink.broken_value(LossKind::InvalidJson, window.offset_of(at), &detail);
-                error
             }
         };
         self.behind_damage(window, at, error, After::Between)

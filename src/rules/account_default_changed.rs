@@ -10,7 +10,7 @@ use super::remediation::{self, Key};
 use super::rule::{Evaluate, Rule, Verdict};
 use super::tool::{who, with_tool};
 use super::view::FleetView;
-use super::wording::{count, list, plain, verb};
+use super::wording::{clauses, count, list, plain, verb};
 use crate::correlate::{Confidence, KeyOrigin, Node, WrittenKey};
 use crate::event::{Detail, EbsDefault, Event, Text};
 
@@ -176,7 +176,7 @@ fn fire((account_id, region): Place<'_>, found: &Defaults<'_>, nodes: Vec<&Node>
         explanation: format!(
             "In account {account_id}, region {region}, the defaults for EBS changed: {}. {} launched since {} a \
              default key.",
-            list(listed, CHANGES_MAX),
+            clauses(listed, CHANGES_MAX),
             count(concerned, "node"),
             verb(concerned, "has", "have")
         ),

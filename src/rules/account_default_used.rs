@@ -90,6 +90,18 @@ mod tests {
     }
 
     #[test]
+    fn fires_and_names_the_root_device_that_no_mapping_lists() {
+        let mut log = Log::new();
+        let named = format!(r#""Encrypted":true,"KmsKeyId":"{KEY}""#);
+        log.default_key("09:00:00", OTHER_KEY).template_with("09:10:00", &[("/dev/sdb", &named)]);
+        log.healthy("a", "10:00:00", OTHER_KEY);
+        let finding = finding(of_node(&RULE, &log.case(), "a"));
+        assert!(finding.explanation.contains("root device is /dev/xvda"), "{}", finding.explanation);
+        let remedy = finding.remediation.expect("a remedy");
+        assert!(remedy.documents[0].body.contains("/dev/xvda"), "{}", remedy.documents[0].body);
+    }
+
+    #[test]
     fn fires_for_the_default_key_that_was_refused() {
         let mut log = Log::new();
         log.default_key("09:00:00", OTHER_KEY).template(KEY).launch("a", "10:00:00");

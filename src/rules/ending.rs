@@ -51,10 +51,10 @@ pub(super) fn lifetime_seconds(view: &NodeView<'_>, end: &Termination) -> Option
     view.node.launched_at.map(|launch| end.at.second() - launch.second())
 }
 
-/// ` 14 min after its launch`, or nothing where the launch is not known.
+/// `, 14 min after its launch,`, or nothing where the launch is not known.
 pub(super) fn age(view: &NodeView<'_>, end: &Termination) -> String {
     lifetime_seconds(view, end)
-        .map_or_else(String::new, |seconds| format!(" {} after its launch", span(seconds)))
+        .map_or_else(String::new, |seconds| format!(", {} after its launch,", span(seconds)))
 }
 
 /// The event that ended the node.

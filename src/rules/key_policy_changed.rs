@@ -12,7 +12,7 @@ use super::remedy;
 use super::rule::{Evaluate, Rule, Verdict};
 use super::tool::{tool, who, with_tool};
 use super::view::KeyView;
-use super::wording::{count, key_name, plain, principal_name, span, verb};
+use super::wording::{clauses, count, key_name, plain, principal_name, span, verb};
 use crate::correlate::Confidence;
 use crate::event::{Detail, Event, KeyArn};
 use crate::policy::{Decision, Policy, compare};
@@ -220,17 +220,9 @@ fn fire(
     let policies = old.and_then(policy_of).zip(policy_of(change));
     let lost = match &policies {
         Some((old, new)) => {
-            let lost: Vec<String> = compare(old, new)
-                .lines()
-                .into_iter()
-                .filter(|line| line.contains(" may no longer ") || line.ends_with(" is gone"))
-                .map(|line| plain(&line))
-                .collect();
-            let shown = lost.iter().take(LINES_MAX).cloned().collect::<Vec<_>>().join("; ");
-            match lost.len().saturating_sub(LINES_MAX) {
-                0 => format!(" What was lost: {shown}."),
-                more => format!(" What was lost: {shown}; and {more} more."),
-            }
+            let lines = compare(old, new).lines();
+            let is_loss = |line: &String| line.contains(" may no longer ") || line.ends_with(" is gone");
+            format!(" What was lost: {}.", clauses(lines.into_iter().filter(is_loss), LINES_MAX))
         }
         None => {
             missing.push(

@@ -7,7 +7,7 @@ use super::remediation::{self, Key};
 use super::rule::{Evaluate, Rule, Verdict};
 use super::tool::{who, with_tool};
 use super::view::KeyView;
-use super::wording::{count, key_name, list, plain};
+use super::wording::{clauses, count, key_name, plain};
 use crate::correlate::{Confidence, KeyState};
 use crate::event::{Detail, Event, KeyArn};
 
@@ -90,7 +90,7 @@ fn evaluate(view: &KeyView<'_>) -> Verdict {
         explanation: format!(
             "The state of {key}, which {} use or were refused, changed: {}. At the end of the archive it is {}.{suffered}",
             count(usize::try_from(view.key.nodes).unwrap_or(usize::MAX), "node"),
-            list(listed, CHANGES_MAX),
+            clauses(listed, CHANGES_MAX),
             words(state)
         ),
         evidence,

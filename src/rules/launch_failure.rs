@@ -81,7 +81,7 @@ fn kind(code: &str) -> (&'static str, &'static str, Severity) {
         | "OptInRequired"
         | "AuthFailure" => (
             "permission",
-            "Decode the message with `aws sts decode-authorization-message`, and let the launching role do what it names.",
+            "Let the launching role do what the message names; where it is encoded, `aws sts decode-authorization-message` shows it.",
             Severity::High,
         ),
         "RequestLimitExceeded" | "Throttling" | "ThrottlingException" => {
@@ -161,6 +161,7 @@ fn fire(group: &Group<'_>, failures: &[&LaunchFailure], last_made: Option<Timest
         (None, None) => format!("account {}, region {}", group.account_id, group.region),
     };
     let times: u64 = failures.iter().map(|failure| failure.count).sum();
+    let times = count(usize::try_from(times).unwrap_or(usize::MAX), "time");
     let when = if first.at == last.at {
         format!("at {}", first.at)
     } else {
@@ -181,7 +182,7 @@ fn fire(group: &Group<'_>, failures: &[&LaunchFailure], last_made: Option<Timest
     Verdict::fires(Finding {
         severity,
         explanation: format!(
-            "{}{principal} for {pool} made no instance, {when}: {code} ({times} times), which is about {reason}.{message}{after}",
+            "{}{principal} for {pool} made no instance, {when}: {code} ({times}), which is about {reason}.{message}{after}",
             count(failures.len(), "launch"),
         ),
         evidence: failures.iter().map(|failure| failure.event_id.clone()).collect(),

@@ -5,6 +5,7 @@
 
 use super::finding::Remediation;
 use super::remediation::{self, Key, NodeClass, Region, Role, Target};
+use super::view::NodeView;
 use super::wording::plain;
 use crate::correlate::Node;
 
@@ -43,10 +44,28 @@ pub(super) fn node_class(node: &Node) -> NodeClass<'_> {
     NodeClass::new(node.nodeclass.as_deref(), devices)
 }
 
-/// Names a key in the node class of a node.
-pub(super) fn name_key(node: &Node, key_arn: Option<&str>) -> Option<Remediation> {
+/// Names a key in the node class of a node, for the devices that its configuration names and the root device.
+pub(super) fn name_key(view: &NodeView<'_>, key_arn: Option<&str>) -> Option<Remediation> {
     let key = Key::new(key_arn?).ok()?;
-    Some(remediation::name_key_in_node_class(&key, &node_class(node)))
+    let node = view.node;
+    let named = node.expected_keys.iter().filter_map(|device| device.device.as_deref());
+    let class = NodeClass::new(node.nodeclass.as_deref(), named.chain(view.root_device()));
+    let mut remedy = remediation::name_key_in_node_class(&key, &class);
+    if let Some(root) = unlisted_root_device(view) {
+        remedy.summary.push_str(&format!(
+            " The root device of the AMI is {}: a mapping for another device adds a volume and leaves the root \
+             volume without a key.",
+            plain(root)
+        ));
+    }
+    Some(remedy)
+}
+
+/// The AMI's root device, if the configuration names devices and this is none of them.
+pub(super) fn unlisted_root_device<'a>(view: &NodeView<'a>) -> Option<&'a str> {
+    let mut named = view.node.expected_keys.iter().filter_map(|device| device.device.as_deref()).peekable();
+    named.peek()?;
+    view.root_device().filter(|root| !named.any(|device| device == *root))
 }
 
 /// A key of Karpenter's own for the nodes like this one.

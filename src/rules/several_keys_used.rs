@@ -9,7 +9,7 @@ use super::finding::{Finding, Severity, Subject};
 use super::remedy;
 use super::rule::{Evaluate, Rule, Verdict};
 use super::view::NodeView;
-use super::wording::{count, list};
+use super::wording::{clauses, count, list};
 use crate::correlate::{Confidence, KeyVerdict, Volume, VolumeOutcome};
 
 pub(super) static RULE: Rule = Rule {
@@ -70,7 +70,7 @@ fn evaluate(view: &NodeView<'_>) -> Verdict {
         "{}: the volumes of its launch are under {} different keys: {}.{}{}",
         view.named(),
         by_key.len(),
-        list(groups, 5),
+        clauses(groups, 5),
         if is_meant {
             " The launch template asks for that."
         } else {
@@ -87,7 +87,7 @@ fn evaluate(view: &NodeView<'_>) -> Verdict {
         explanation,
         evidence,
         missing: vec!["which volume is which device: CloudTrail does not say".to_owned()],
-        remediation: if is_meant { None } else { remedy::name_key(node, expected) },
+        remediation: if is_meant { None } else { remedy::name_key(view, expected) },
         ..RULE.finding(
             Subject::node(view),
             volumes().map(|volume| volume.confidence).max().unwrap_or(Confidence::Inferred),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::finding::{Finding, Severity, Subject};
 use super::rule::{Evaluate, Rule, Verdict};
 use super::view::FleetView;
-use super::wording::span;
+use super::wording::{span, verb};
 use crate::correlate::{Confidence, Node};
 use crate::event::{Id, ScopeActivity, Text, Timestamp};
 
@@ -157,14 +157,14 @@ fn fire(
         node.launched_at.is_some_and(|at| at.second() <= from)
             && node.ended_at.is_none_or(|end| end.second() >= to)
     });
+    let alive = alive.count();
     let (begin, end) = (Timestamp::from_second(from), Timestamp::from_second(to));
     Verdict::fires(Finding {
         explanation: format!(
             "Account {account_id}, region {region}, logs steadily, but the archive holds no record between {begin} and \
-             {end} ({}). Launches, refusals and changes of that time are not seen. {} of its nodes were launched before \
-             and had not ended then, as far as the archive shows.",
+             {end} ({}). Launches, refusals and changes of that time are not seen. {alive} of its nodes {} launched before and had not ended then, as far as the archive shows.",
             span(to - from),
-            alive.count()
+            verb(alive, "was", "were")
         ),
         evidence: evidence.collect(),
         ruled_out: Vec::new(),

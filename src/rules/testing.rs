@@ -186,7 +186,7 @@ impl Log {
             identity,
             agent,
             &format!(
-                r#""requestParameters":{{"instancesSet":{{"items":[{{"minCount":1,"maxCount":1}}]}},"instanceType":"m6i.xlarge","blockDeviceMapping":{{}},"availabilityZone":"us-east-1a","subnetId":"subnet-050f1b489015b80cd","clientToken":"{fleet}-0","tagSpecificationSet":{{"items":[{{"resourceType":"instance","tags":[{tags}]}}]}},"launchTemplate":{{"launchTemplateId":"lt-0aaaaaaaaaaaaaaaa","version":"1"}}}},"responseElements":{{"requestId":"{request}","instancesSet":{{"items":[{{"instanceId":"{instance}","imageId":"ami-0aaaaaaaaaaaaaaaa","instanceState":{{"code":0,"name":"pending"}},"privateDnsName":"ip-10-0-0-1.ec2.internal","instanceType":"m6i.xlarge",{lifecycle}"placement":{{"availabilityZone":"us-east-1a"}},"blockDeviceMapping":{{}},"tagSet":{{"items":[{tags}]}}}}]}}}},"requestID":"{request}""#
+                r#""requestParameters":{{"instancesSet":{{"items":[{{"minCount":1,"maxCount":1}}]}},"instanceType":"m6i.xlarge","blockDeviceMapping":{{}},"availabilityZone":"us-east-1a","subnetId":"subnet-050f1b489015b80cd","clientToken":"{fleet}-0","tagSpecificationSet":{{"items":[{{"resourceType":"instance","tags":[{tags}]}}]}},"launchTemplate":{{"launchTemplateId":"lt-0aaaaaaaaaaaaaaaa","version":"1"}}}},"responseElements":{{"requestId":"{request}","instancesSet":{{"items":[{{"instanceId":"{instance}","imageId":"ami-0aaaaaaaaaaaaaaaa","instanceState":{{"code":0,"name":"pending"}},"privateDnsName":"ip-10-0-0-1.ec2.internal","instanceType":"m6i.xlarge",{lifecycle}"placement":{{"availabilityZone":"us-east-1a"}},"rootDeviceName":"/dev/xvda","blockDeviceMapping":{{}},"tagSet":{{"items":[{tags}]}}}}]}}}},"requestID":"{request}""#
             ),
         )
     }

@@ -79,7 +79,7 @@ fn evaluate(view: &NodeView<'_>) -> Verdict {
         explanation: format!(
             "{}: launched at {launched_at}, it lived, and the archive holds no KMS event of its launch. The trail \
              records them: another volume's data key was logged in account {}, region {} at {} ({} apart; at most {} \
-             count).{configured} So its volumes are not encrypted.",
+             count).{configured} That is what a launch of unencrypted volumes looks like.",
             view.named(),
             node.account_id,
             node.region,
@@ -93,7 +93,7 @@ fn evaluate(view: &NodeView<'_>) -> Verdict {
             "not a refused key: the node lived".to_owned(),
         ],
         missing,
-        remediation: remedy::name_key(node, asks).or_else(|| remedy::dedicated_key(node)),
+        remediation: remedy::name_key(view, asks).or_else(|| remedy::dedicated_key(node)),
         ..RULE.finding(
             Subject::node(view),
             Confidence::Inferred,

@@ -284,6 +284,16 @@ impl<'a> NodeView<'a> {
         made_by.map(|event| event.event_id.clone()).into_iter().collect()
     }
 
+    /// The AMI's root device, as RunInstances answered.
+    pub(super) fn root_device(&self) -> Option<&'a str> {
+        let launch = self.events(TimelineRole::Launch).next()?;
+        let Detail::Launch(launch) = &launch.detail else {
+            return None;
+        };
+        let own = launch.instances.iter().find(|instance| instance.instance_id == self.node.instance_id);
+        own?.root_device.as_deref()
+    }
+
     /// Volumes of the launch.
     pub(super) fn launch_volumes(&self) -> impl Iterator<Item = &'a Volume> + use<'a> {
         self.node.volumes.iter().filter(|volume| volume.role == Some(VolumeRole::Launch))

@@ -8,7 +8,7 @@ use std::fmt::Display;
 use crate::event::KeyArn;
 
 /// Longest text taken over from a log, in characters.
-const LOG_TEXT_CHARACTERS_MAX: usize = 300;
+const LOG_TEXT_CHARACTERS_MAX: usize = 1_024;
 
 /// `text` on one line, cut where it is long.
 pub(super) fn plain(text: &str) -> String {
@@ -33,6 +33,16 @@ pub(super) fn list<T: Display>(items: impl IntoIterator<Item = T>, most: usize) 
             _ => shown.concat(),
         },
         more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// Clauses that hold commas themselves: the first `most`, and how many more there are.
+pub(super) fn clauses(items: impl IntoIterator<Item = String>, most: usize) -> String {
+    let mut items = items.into_iter();
+    let shown: Vec<String> = items.by_ref().take(most).map(|item| plain(&item)).collect();
+    match items.count() {
+        0 => shown.join("; "),
+        more => format!("{}; and {more} more", shown.join("; ")),
     }
 }
 
@@ -90,12 +100,12 @@ pub(super) fn span(seconds: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{count, key_name, list, plain, principal_name, span};
+    use super::{clauses, count, key_name, list, plain, principal_name, span};
 
     #[test]
     fn text_from_a_log_stays_on_one_short_line() {
         assert_eq!(plain("a\nb\u{1b}c"), "a b c");
-        assert_eq!(plain(&"x".repeat(400)).chars().count(), 301);
+        assert_eq!(plain(&"x".repeat(2_000)).chars().count(), 1_025);
     }
 
     #[test]
@@ -103,6 +113,7 @@ mod tests {
         assert_eq!(list(["a"], 3), "a");
         assert_eq!(list(["a", "b", "c"], 3), "a, b and c");
         assert_eq!(list(["a", "b", "c", "d"], 2), "a, b and 2 more");
+        assert_eq!(clauses(["a, b".to_owned(), "c".to_owned(), "d".to_owned()], 2), "a, b; c; and 1 more");
         assert_eq!(count(1, "launch"), "1 launch");
         assert_eq!(count(2, "launch"), "2 launches");
     }

@@ -50,6 +50,12 @@ pub(super) fn judge<'a>(
     );
     explanation.push(' ');
     explanation.push_str(&cause.explanation);
+    if let Some(root) = remedy::unlisted_root_device(view) {
+        explanation.push_str(&format!(
+            " The AMI's root device is {}, which the launch template does not list.",
+            plain(root)
+        ));
+    }
     explanation.push_str(&view.join_words(&wrong));
     if first.outcome != VolumeOutcome::Used {
         explanation.push_str(" KMS refused that key, so the node did not live to use it.");
@@ -73,7 +79,7 @@ pub(super) fn judge<'a>(
             "not an alias read wrongly: keys are compared by account, region and key id".to_owned(),
         ],
         missing: cause.missing,
-        remediation: remedy::name_key(node, expected.first().map(|key| &***key)),
+        remediation: remedy::name_key(view, expected.first().map(|key| &***key)),
         ..rule.finding(Subject::node(view), confidence, title)
     })
 }
