@@ -37,6 +37,7 @@ pub fn write_explanation_markdown(out: &mut dyn Write, explanation: &Explanation
     write_list(&mut out, "Not in the archive", &explanation.missing)?;
     write_remedies(&mut out, &explanation.remedies)?;
     write_custody(&mut out, explanation)?;
+    writeln!(out, "\n{}", escaped(&explanation.reading.sentence()))?;
     out.flush()
 }
 
