@@ -4,6 +4,8 @@
 //! Prints wall and CPU time of both and their ratios. Arguments: layouts (`small`, `big`, `one`) and relevant
 //! shares (`1`, `10`) to run, all but `one` by default; `-j N` workers.
 
+#![allow(clippy::print_stdout, reason = "a bench prints its result")]
+
 mod corpus;
 
 use std::path::Path;

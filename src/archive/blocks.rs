@@ -22,8 +22,6 @@ pub(super) struct Masks {
     pub name_letter: u64,
     /// `A`
     pub account_letter: u64,
-    /// Whether any byte is beyond ASCII.
-    pub has_non_ascii: bool,
 }
 
 /// How blocks are turned into masks.
@@ -65,7 +63,13 @@ impl Backend {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => unsafe { x86::scan(text, start) },
-            Self::Portable => scan_blocks(text, start, portable_masks, portable_prefix_xor),
+            Self::Portable => {
+                let mut all = 0;
+                let mut scanned =
+                    scan_blocks(text, start, |block| portable_masks(block, &mut all), portable_prefix_xor);
+                scanned.has_non_ascii = all & HIGH_BITS != 0;
+                scanned
+            }
         }
     }
 }
@@ -75,27 +79,36 @@ mod x86 {
     use std::arch::x86_64::{
         __m256i, __m512i, _mm_clmulepi64_si128, _mm_cvtsi64_si128, _mm_cvtsi128_si64, _mm_set1_epi8,
         _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
-        _mm512_cmpeq_epi8_mask, _mm512_loadu_si512, _mm512_movepi8_mask, _mm512_set1_epi8,
+        _mm256_setzero_si256, _mm512_cmpeq_epi8_mask, _mm512_loadu_si512, _mm512_movepi8_mask,
+        _mm512_or_si512, _mm512_set1_epi8, _mm512_setzero_si512,
     };
 
     use super::{Masks, Scanned, scan_blocks};
 
     #[target_feature(enable = "avx2,pclmulqdq,popcnt,bmi1,bmi2")]
     pub(super) fn scan(text: &[u8], start: usize) -> Scanned {
-        scan_blocks(text, start, |block| masks(block), |mask| prefix_xor(mask))
+        let mut all = _mm256_setzero_si256();
+        let mut scanned = scan_blocks(text, start, |block| masks(block, &mut all), |mask| prefix_xor(mask));
+        scanned.has_non_ascii = _mm256_movemask_epi8(all) != 0;
+        scanned
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx2,pclmulqdq,popcnt,bmi1,bmi2")]
     pub(super) fn scan_512(text: &[u8], start: usize) -> Scanned {
-        scan_blocks(text, start, |block| masks_512(block), |mask| prefix_xor(mask))
+        let mut all = _mm512_setzero_si512();
+        let mut scanned =
+            scan_blocks(text, start, |block| masks_512(block, &mut all), |mask| prefix_xor(mask));
+        scanned.has_non_ascii = _mm512_movepi8_mask(all) != 0;
+        scanned
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx2,pclmulqdq,popcnt,bmi1,bmi2")]
     #[inline]
     #[allow(unsafe_code, reason = "the load takes a pointer")]
-    fn masks_512(block: &[u8; 64]) -> Masks {
+    fn masks_512(block: &[u8; 64], all: &mut __m512i) -> Masks {
         // SAFETY: the block is 64 bytes, and the load needs no alignment.
         let block = unsafe { _mm512_loadu_si512(block.as_ptr().cast::<__m512i>()) };
+        *all = _mm512_or_si512(*all, block);
         let equal = |byte: u8| _mm512_cmpeq_epi8_mask(block, _mm512_set1_epi8(byte.cast_signed()));
         Masks {
             quote: equal(b'"'),
@@ -104,18 +117,18 @@ mod x86 {
             close: equal(b'}'),
             name_letter: equal(b'N'),
             account_letter: equal(b'A'),
-            has_non_ascii: _mm512_movepi8_mask(block) != 0,
         }
     }
 
     #[target_feature(enable = "avx2,pclmulqdq,popcnt,bmi1,bmi2")]
     #[inline]
     #[allow(unsafe_code, reason = "the loads take pointers")]
-    fn masks(block: &[u8; 64]) -> Masks {
+    fn masks(block: &[u8; 64], all: &mut __m256i) -> Masks {
         let (low, high) = block.split_at(32);
         // SAFETY: each half is 32 bytes, and the loads need no alignment.
         let (low, high) =
             unsafe { (_mm256_loadu_si256(low.as_ptr().cast()), _mm256_loadu_si256(high.as_ptr().cast())) };
+        *all = _mm256_or_si256(*all, _mm256_or_si256(low, high));
         Masks {
             quote: equal(low, high, b'"'),
             backslash: equal(low, high, b'\\'),
@@ -123,7 +136,6 @@ mod x86 {
             close: equal(low, high, b'}'),
             name_letter: equal(low, high, b'N'),
             account_letter: equal(low, high, b'A'),
-            has_non_ascii: _mm256_movemask_epi8(_mm256_or_si256(low, high)) != 0,
         }
     }
 
@@ -147,14 +159,14 @@ mod x86 {
 
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
-fn portable_masks(block: &[u8; 64]) -> Masks {
+/// The masks of a block; all of its bytes go into `all`.
+fn portable_masks(block: &[u8; 64], all: &mut u64) -> Masks {
     let (words, _) = block.as_chunks::<8>();
-    let mut all = 0;
     let mut masks = Masks::default();
     for (index, word) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*word);
         let shift = index * 8;
-        all |= word;
+        *all |= word;
         masks.quote |= portable_equal(word, b'"') << shift;
         masks.backslash |= portable_equal(word, b'\\') << shift;
         masks.open |= portable_equal(word, b'{') << shift;
@@ -162,7 +174,6 @@ fn portable_masks(block: &[u8; 64]) -> Masks {
         masks.name_letter |= portable_equal(word, b'N') << shift;
         masks.account_letter |= portable_equal(word, b'A') << shift;
     }
-    masks.has_non_ascii = all & HIGH_BITS != 0;
     masks
 }
 
@@ -181,7 +192,7 @@ fn portable_prefix_xor(mask: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{portable_masks, portable_prefix_xor};
+    use super::{HIGH_BITS, portable_masks, portable_prefix_xor};
 
     #[test]
     fn portable_masks_find_each_character_at_each_position() {
@@ -191,7 +202,8 @@ mod tests {
             {
                 let mut block = [b' '; 64];
                 block[position] = byte;
-                let masks = portable_masks(&block);
+                let mut all = 0;
+                let masks = portable_masks(&block, &mut all);
                 let found = [
                     masks.quote,
                     masks.backslash,
@@ -204,7 +216,7 @@ mod tests {
                 for (index, mask) in found.into_iter().enumerate().filter(|(index, _)| *index != 5) {
                     assert_eq!(mask, if index == which { 1 << position } else { 0 }, "{byte} at {position}");
                 }
-                assert_eq!(masks.has_non_ascii, which == 5);
+                assert_eq!(all & HIGH_BITS != 0, which == 5);
             }
         }
     }
@@ -212,7 +224,7 @@ mod tests {
     #[test]
     fn portable_masks_tell_every_byte_from_the_wanted_ones() {
         for byte in 0..=u8::MAX {
-            let masks = portable_masks(&[byte; 64]);
+            let masks = portable_masks(&[byte; 64], &mut 0);
             assert_eq!(masks.quote, if byte == b'"' { u64::MAX } else { 0 }, "{byte}");
             assert_eq!(masks.name_letter, if byte == b'N' { u64::MAX } else { 0 }, "{byte}");
         }

@@ -84,7 +84,8 @@ pub(super) struct Framing {
     state: State,
     backend: Backend,
     value_bytes_max: usize,
-    /// Offset of a newline found ahead, lest a long line be searched once per value.
+    /// No newline stands between the value at hand and this offset, lest a long line be searched once per
+    /// value.
     newline: u64,
     /// Offset of the last error that the grammar gave, lest one error be met once per line.
     last_error: Option<u64>,
@@ -232,32 +233,31 @@ impl Framing {
                 None => Step::More(at),
             };
         }
-        let error = match extent(text, at) {
-            Extent::Complete(end) => {
-                sink.object(text, at, end, window.offset_of(at), None);
-                return Step::At(end);
+        let extent = extent(text, at);
+        if let Extent::Complete(end) = extent {
+            sink.object(text, at, end, window.offset_of(at), None);
+            return Step::At(end);
+        }
+        if let Some(inside) = container_member(&text[at..]) {
+            return self.enter(at + inside, sink);
+        }
+        let error = match extent {
+            Extent::Invalid(error) => {
+                let detail = format!("no JSON from byte {} on", window.offset_of(error));
+                sink.broken_value(LossKind::InvalidJson, window.offset_of(at), &detail);
+                error
             }
-            Extent::Incomplete => {
-                if let Some(inside) = container_member(&text[at..]) {
-                    return self.enter(at + inside, sink);
-                }
-                if text.len() - at > self.value_bytes_max {
-                    return self.oversize(window, at, After::Between, sink);
-                }
-                if !window.is_last {
-                    return Step::More(at);
-                }
+            _ if text.len() - at > self.value_bytes_max => {
+                return self.oversize(window, at, After::Between, sink);
+            }
+            _ if !window.is_last => return Step::More(at),
+            _ => {
                 sink.broken_value(
                     LossKind::TruncatedJson,
                     window.offset_of(at),
                     "the text ends inside a record",
                 );
                 text.len()
-            }
-            Extent::Invalid(error) => {
-                let detail = format!("no JSON from byte {} on", window.offset_of(error));
-                sink.broken_value(LossKind::InvalidJson, window.offset_of(at), &detail);
-                error
             }
         };
         self.behind_damage(window, at, error, After::Between)
@@ -455,13 +455,15 @@ impl Framing {
 
     /// The end of the line that `at` is in, if the window holds it.
     fn line_end(&mut self, window: &Window<'_>, at: usize) -> Option<usize> {
-        let known = self.newline.checked_sub(window.offset).and_then(|known| usize::try_from(known).ok());
-        if let Some(known) = known.filter(|known| *known > at && *known < window.text.len()) {
-            return Some(known);
-        }
-        let found = at + memchr(b'\n', &window.text[at..])?;
-        self.newline = window.offset_of(found);
-        Some(found)
+        let inside =
+            |offset: u64| usize::try_from(offset.saturating_sub(window.offset)).unwrap_or(usize::MAX);
+        let searched = inside(self.newline).max(at).min(window.text.len());
+        let Some(found) = memchr(b'\n', &window.text[searched..]) else {
+            self.newline = window.offset_of(window.text.len());
+            return None;
+        };
+        self.newline = window.offset_of(searched + found);
+        Some(searched + found)
     }
 }
 

@@ -30,7 +30,8 @@ impl Fault {
         Self { kind, detail: detail.into() }
     }
 
-    fn of_input(error: &io::Error) -> Self {
+    /// The object cannot be read on.
+    pub(super) fn of_input(error: &io::Error) -> Self {
         Self::new(LossKind::Unreadable, format!("reading fails: {error}"))
     }
 }

@@ -11,6 +11,7 @@ mod deflate;
 mod framing;
 mod inflate;
 mod object;
+mod pipeline;
 mod scan;
 mod select;
 mod structure;

@@ -4,12 +4,13 @@
 //! Small gzip objects are inflated as a whole, everything else passes through a window whose size depends on
 //! the largest record, not on the object. Nothing about one object is ever fatal.
 
-use std::io::{Cursor, Read};
+use std::io::{self, Cursor, Read};
 
 use super::blocks::Backend;
 use super::deflate::HISTORY_BYTES;
 use super::framing::{Framing, ValueSink};
 use super::inflate::{Compression, Fault, Inflater, WholeInflater};
+use super::pipeline;
 use super::select::Selector;
 use super::tally::{Scopes, Tally};
 use super::unwrap::Unwrapping;
@@ -18,18 +19,20 @@ use crate::event::{Coverage, LossKind};
 use crate::source::SourceObject;
 
 /// Objects up to this stored size are taken into memory as they are.
-const WHOLE_BYTES_MAX: usize = 8 << 20;
-/// Text up to this size is inflated as a whole.
-const WHOLE_TEXT_BYTES_MAX: usize = 64 << 20;
+pub(super) const WHOLE_BYTES_MAX: usize = 4 << 20;
+/// Text up to this size is inflated as a whole; beyond it, a cache holds the window but not the text.
+const WHOLE_TEXT_BYTES_MAX: usize = 4 << 20;
 /// Text inflated at a time where it is not taken as a whole.
 const CHUNK_BYTES: usize = 256 << 10;
-const INPUT_BYTES: usize = 128 << 10;
+/// Read first of larger objects, to tell what they are.
+const FIRST_BYTES: usize = 64 << 10;
 
 /// Reads objects one after another; keeps its buffers.
 pub(super) struct ObjectReader<'a> {
     options: &'a ReadOptions,
     progress: &'a dyn Progress,
     takes_all: bool,
+    is_pipelined: bool,
     selector: Selector,
     framing: Framing,
     scopes: Scopes,
@@ -46,6 +49,7 @@ impl<'a> ObjectReader<'a> {
             options,
             progress,
             takes_all,
+            is_pipelined: false,
             selector: Selector::new(),
             framing: Framing::new(Backend::detect(), options.record_bytes_max),
             scopes: Scopes::default(),
@@ -54,6 +58,12 @@ impl<'a> ObjectReader<'a> {
             stored: Vec::new(),
             window: Vec::new(),
         }
+    }
+
+    /// Inflates what is not small on a thread of its own, ahead of the reading.
+    pub(super) fn pipelined(mut self, is_pipelined: bool) -> Self {
+        self.is_pipelined = is_pipelined;
+        self
     }
 
     /// What was covered.
@@ -83,12 +93,19 @@ impl<'a> ObjectReader<'a> {
                     nesting: 0,
                     record_bytes_max: self.options.record_bytes_max,
                 };
-                let mut bytes = Bytes {
+                let feed = Feed {
                     framing: &mut self.framing,
+                    unwrapping: &mut unwrapping,
+                    offset: 0,
+                    wanted: 1,
+                    is_checked: false,
+                };
+                let mut bytes = Bytes {
+                    feed,
                     whole: &mut self.whole,
                     stored: &mut self.stored,
                     window: &mut self.window,
-                    unwrapping: &mut unwrapping,
+                    is_pipelined: self.is_pipelined,
                 };
                 let input = Counted { input, progress: self.progress };
                 let outcome = bytes.read(input, object.size);
@@ -114,47 +131,46 @@ impl<'a> ObjectReader<'a> {
 
 /// Reads the bytes of one object with the buffers of its reader.
 struct Bytes<'b, V> {
-    framing: &'b mut Framing,
+    feed: Feed<'b, V>,
     whole: &'b mut WholeInflater,
     stored: &'b mut Vec<u8>,
     window: &'b mut Vec<u8>,
-    unwrapping: &'b mut V,
+    is_pipelined: bool,
 }
 
 impl<V: ValueSink> Bytes<'_, V> {
-    fn read(&mut self, mut input: impl Read, size: Option<u64>) -> Result<(), Fault> {
+    fn read(&mut self, mut input: impl Read + Send, size: Option<u64>) -> Result<(), Fault> {
         self.stored.clear();
         let is_small = size.is_some_and(|size| size <= WHOLE_BYTES_MAX as u64);
         // One byte more tells an object that has grown, or that is larger than its listing said.
-        let first = if is_small { WHOLE_BYTES_MAX + 1 } else { INPUT_BYTES };
-        let unreadable = |error: std::io::Error| Fault {
-            kind: LossKind::Unreadable,
-            detail: format!("reading fails: {error}"),
-        };
-        input.by_ref().take(first as u64).read_to_end(self.stored).map_err(unreadable)?;
+        let first = if is_small { WHOLE_BYTES_MAX + 1 } else { FIRST_BYTES };
+        let failure = input.by_ref().take(first as u64).read_to_end(self.stored).err();
         if self.stored.is_empty() {
-            return Err(Fault { kind: LossKind::EmptyObject, detail: "the object is empty".to_owned() });
+            return Err(match failure {
+                Some(error) => Fault::of_input(&error),
+                None => Fault { kind: LossKind::EmptyObject, detail: "the object is empty".to_owned() },
+            });
         }
-        let is_whole = self.stored.len() < first;
+        let is_whole = failure.is_none() && self.stored.len() < first;
         let compression = Compression::of(self.stored);
         if is_whole
             && compression == Compression::Gzip
             && let Some(text) = self.whole.inflate(self.stored, WHOLE_TEXT_BYTES_MAX)
         {
-            check_is_log(text, true)?;
-            self.framing.advance(text, 0, true, self.unwrapping);
-            return Ok(());
+            return self.feed.take(text, None).map(drop);
         }
         if is_whole && compression == Compression::None {
-            check_is_log(self.stored, true)?;
-            self.framing.advance(self.stored, 0, true, self.unwrapping);
-            return Ok(());
+            return self.feed.take(self.stored, None).map(drop);
         }
         let stored = std::mem::take(self.stored);
-        let result = {
-            let inflater = Inflater::new(compression, Cursor::new(&stored[..]).chain(input))?;
-            self.pass_through_window(inflater)
-        };
+        let rest = Rest { failure, input };
+        let result = Inflater::new(compression, Cursor::new(&stored[..]).chain(rest)).and_then(|inflater| {
+            if self.is_pipelined {
+                pipeline::inflate_ahead(inflater, self.window, &mut self.feed)
+            } else {
+                self.pass_through_window(inflater)
+            }
+        });
         *self.stored = stored;
         result
     }
@@ -162,9 +178,7 @@ impl<V: ValueSink> Bytes<'_, V> {
     /// Inflates piece by piece. A fault is told after everything before it was read.
     fn pass_through_window<R: Read>(&mut self, mut inflater: Inflater<R>) -> Result<(), Fault> {
         // In the window: text kept as history only, text not read yet (from `start`), free space (from `end`).
-        let (mut start, mut end, mut offset) = (0, 0, 0u64);
-        let mut wanted = 1;
-        let mut is_checked = false;
+        let (mut start, mut end) = (0, 0);
         loop {
             if self.window.len() - end < CHUNK_BYTES {
                 let keep_from = start.min(end.saturating_sub(HISTORY_BYTES));
@@ -176,30 +190,79 @@ impl<V: ValueSink> Bytes<'_, V> {
                 }
             }
             let limit = self.window.len().min(end + CHUNK_BYTES);
-            let outcome = inflater.inflate(&mut self.window[..limit], end);
-            let (written, fault) = match outcome {
-                Ok(end_of_text) => (end_of_text - end, None),
-                Err(fault) => (0, Some(fault)),
-            };
-            end += written;
-            let is_last = written == 0;
-            let text = &self.window[start..end];
-            if !is_last && text.len() < wanted {
-                continue;
-            }
-            if !is_checked {
-                if let Err(no_log) = check_is_log(text, is_last) {
-                    return Err(fault.unwrap_or(no_log));
+            let before = end;
+            let fault = match inflater.inflate(&mut self.window[..limit], end) {
+                Ok(end_of_text) => {
+                    end = end_of_text;
+                    None
                 }
-                is_checked = !text.trim_ascii_start().is_empty();
+                Err(fault) => Some(fault),
+            };
+            if end > before {
+                start += self.feed.take_piece(&self.window[start..end])?;
+            } else {
+                return self.feed.take(&self.window[start..end], fault).map(drop);
             }
-            let advance = self.framing.advance(text, offset, is_last, self.unwrapping);
-            start += advance.consumed;
-            offset += advance.consumed as u64;
-            wanted = advance.wanted;
-            if is_last {
-                return fault.map_or(Ok(()), Err);
-            }
+        }
+    }
+}
+
+/// Hands inflated text on to the framing.
+pub(super) struct Feed<'b, V> {
+    framing: &'b mut Framing,
+    unwrapping: &'b mut V,
+    offset: u64,
+    /// Text that the framing wants to see at once, at least.
+    wanted: usize,
+    is_checked: bool,
+}
+
+impl<V: ValueSink> Feed<'_, V> {
+    /// Takes text that is not the last; gives how much of it need not be shown again.
+    pub(super) fn take_piece(&mut self, text: &[u8]) -> Result<usize, Fault> {
+        if text.len() < self.wanted {
+            return Ok(0);
+        }
+        self.check(text, false)?;
+        Ok(self.advance(text, false))
+    }
+
+    /// Takes the last text, and what stopped the inflating, if anything did.
+    pub(super) fn take(&mut self, text: &[u8], fault: Option<Fault>) -> Result<usize, Fault> {
+        if let Err(no_log) = self.check(text, true) {
+            return Err(fault.unwrap_or(no_log));
+        }
+        let consumed = self.advance(text, true);
+        fault.map_or(Ok(consumed), Err)
+    }
+
+    fn check(&mut self, text: &[u8], is_last: bool) -> Result<(), Fault> {
+        if !self.is_checked {
+            check_is_log(text, is_last)?;
+            self.is_checked = !text.trim_ascii_start().is_empty();
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, text: &[u8], is_last: bool) -> usize {
+        let advance = self.framing.advance(text, self.offset, is_last, self.unwrapping);
+        self.offset += advance.consumed as u64;
+        self.wanted = advance.wanted;
+        advance.consumed
+    }
+}
+
+/// What follows the bytes read first: more bytes, or the error that reading them ended with.
+struct Rest<R> {
+    failure: Option<io::Error>,
+    input: R,
+}
+
+impl<R: Read> Read for Rest<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.failure.take() {
+            Some(error) => Err(error),
+            None => self.input.read(buffer),
         }
     }
 }
@@ -227,7 +290,7 @@ struct Counted<'p, R> {
 }
 
 impl<R: Read> Read for Counted<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.input.read(buffer)?;
         self.progress.consumed(length as u64);
         Ok(length)

@@ -32,6 +32,16 @@ pub(super) struct Scanned {
     pub has_non_ascii: bool,
 }
 
+/// What is carried from block to block; it stays in registers.
+struct Carry {
+    depth: u32,
+    /// All ones while the text is inside a string.
+    inside: u64,
+    /// One if the next byte is escaped.
+    escape: u64,
+    quotes: u64,
+}
+
 /// Scans the object whose opening brace is at `start`, block by block.
 ///
 /// `masks` and `prefix_xor` are the processor's own; inlined, so that the loop is compiled for it too.
@@ -39,65 +49,73 @@ pub(super) struct Scanned {
 pub(super) fn scan_blocks(
     text: &[u8],
     start: usize,
-    masks: impl Fn(&[u8; 64]) -> Masks,
+    mut masks: impl FnMut(&[u8; 64]) -> Masks,
     prefix_xor: impl Fn(u64) -> u64,
 ) -> Scanned {
     debug_assert_eq!(text.get(start), Some(&b'{'));
     let mut scanned = Scanned::default();
-    // Plain variables, so that they stay in registers.
-    let mut depth = 0u32;
-    let mut inside = 0u64;
-    let mut escape = 0u64;
-    let mut quotes_before = 0u64;
-    let mut backslashes = 0u64;
-    let mut non_ascii = false;
-    let mut filled = [b' '; 64];
-    let mut at = start;
-    while at < text.len() {
-        let block = match text[at..].first_chunk::<64>() {
-            Some(block) => block,
-            None => {
-                filled[..text.len() - at].copy_from_slice(&text[at..]);
-                &filled
-            }
-        };
-        let masks = masks(block);
-        let mut quotes = masks.quote;
-        if masks.backslash | escape != 0 {
-            backslashes |= 1;
-            quotes &= !escaped(masks.backslash, &mut escape);
+    let mut carry = Carry { depth: 0, inside: 0, escape: 0, quotes: 0 };
+    let (blocks, rest) = text[start..].as_chunks::<64>();
+    for (index, block) in blocks.iter().enumerate() {
+        let at = start + index * 64;
+        if scan_block(text, at, masks(block), &prefix_xor, &mut carry, &mut scanned) {
+            return scanned;
         }
-        non_ascii |= masks.has_non_ascii;
-        let in_string = prefix_xor(quotes) ^ inside;
-        inside = (in_string.cast_signed() >> 63).cast_unsigned();
-        let open = masks.open & !in_string;
-        let close = masks.close & !in_string;
-        let behind = |distance: usize| (quotes << distance) | (quotes_before >> (64 - distance));
-        let letters = in_string
-            & (masks.name_letter & behind(NAME_LETTER_DISTANCE)
-                | masks.account_letter & behind(ACCOUNT_LETTER_DISTANCE));
-        quotes_before = quotes;
-        let closes = close.count_ones();
-        if closes < depth {
-            if letters != 0 {
-                note_keys(text, at, letters, open, close, depth, &mut scanned);
-            }
-            depth = depth + open.count_ones() - closes;
-        } else {
-            match look_closely(text, at, letters, open, close, depth, &mut scanned) {
-                Some(depth_behind) => depth = depth_behind,
-                None => break,
-            }
-        }
-        at += 64;
     }
-    scanned.has_backslash = backslashes != 0;
-    scanned.has_non_ascii = non_ascii;
+    let at = start + blocks.len() * 64;
+    if !rest.is_empty() {
+        let mut filled = [b' '; 64];
+        filled[..rest.len()].copy_from_slice(rest);
+        scan_block(text, at, masks(&filled), &prefix_xor, &mut carry, &mut scanned);
+    }
     scanned
 }
 
-/// Notes keys in a block that the object does not end in.
-#[inline]
+/// Takes in one block; `true` once the object has ended.
+#[inline(always)]
+fn scan_block(
+    text: &[u8],
+    at: usize,
+    masks: Masks,
+    prefix_xor: impl Fn(u64) -> u64,
+    carry: &mut Carry,
+    scanned: &mut Scanned,
+) -> bool {
+    let mut quotes = masks.quote;
+    if masks.backslash | carry.escape != 0 {
+        scanned.has_backslash = true;
+        quotes &= !escaped(masks.backslash, &mut carry.escape);
+    }
+    let in_string = prefix_xor(quotes) ^ carry.inside;
+    carry.inside = (in_string.cast_signed() >> 63).cast_unsigned();
+    let open = masks.open & !in_string;
+    let close = masks.close & !in_string;
+    let before = carry.quotes;
+    let behind = |distance: usize| (quotes << distance) | (before >> (64 - distance));
+    let letters = in_string
+        & (masks.name_letter & behind(NAME_LETTER_DISTANCE)
+            | masks.account_letter & behind(ACCOUNT_LETTER_DISTANCE));
+    carry.quotes = quotes;
+    let closes = close.count_ones();
+    if closes < carry.depth {
+        if letters != 0 {
+            note_keys(text, at, letters, open, close, carry.depth, scanned);
+        }
+        carry.depth = carry.depth + open.count_ones() - closes;
+        return false;
+    }
+    match look_closely(text, at, letters, open, close, carry.depth, scanned) {
+        Some(depth) => {
+            carry.depth = depth;
+            false
+        }
+        None => true,
+    }
+}
+
+/// Notes keys in a block that the object does not end in. Out of line, like the next: the loop over the
+/// blocks needs the registers.
+#[inline(never)]
 fn note_keys(
     text: &[u8],
     at: usize,
@@ -118,7 +136,7 @@ fn note_keys(
 }
 
 /// Goes through a block brace by brace; gives the depth behind it, or nothing if the object ends in it.
-#[inline]
+#[inline(never)]
 fn look_closely(
     text: &[u8],
     at: usize,

@@ -11,7 +11,7 @@ use memchr::memmem::Finder;
 
 use super::scan::Scanned;
 use super::structure::{Member, Members, decode_string, is_container_key};
-use crate::event::{KMS_MARKS, RELEVANCE_TABLE, Relevance, TAG_MARKS, Timestamp, relevance};
+use crate::event::{KMS_MARKS, RELEVANCE_TABLE, Relevance, TAG_MARKS, Timestamp};
 
 /// What the coverage notes of every record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,33 +30,29 @@ pub(super) struct Header<'t> {
 pub(super) struct Selector {
     kms_marks: Vec<Finder<'static>>,
     tag_marks: Vec<Finder<'static>>,
-    /// The table's names, by [`name_slot`].
-    names: Vec<Vec<&'static [u8]>>,
+    /// The table's rows, by the [`name_slot`] of their names.
+    rows: Vec<Vec<(&'static str, &'static str, Relevance)>>,
     /// The time read last, as text and as value: records of one second follow each other.
     time: Cell<([u8; 20], Timestamp)>,
 }
 
-const KMS_SOURCE: &str = "kms.amazonaws.com";
+const KMS_SOURCE: &[u8] = b"kms.amazonaws.com";
 /// Longest `eventSource` that the quick way looks back over.
 const SOURCE_BYTES_MAX: usize = 96;
 
 impl Selector {
     /// Makes the table ready.
     pub(super) fn new() -> Self {
-        let mut names: Vec<Vec<&'static [u8]>> = vec![Vec::new(); NAME_SLOTS];
-        for (_, name, _) in RELEVANCE_TABLE {
-            names[name_slot(name.as_bytes())].push(name.as_bytes());
+        let mut rows = vec![Vec::new(); NAME_SLOTS];
+        for row in RELEVANCE_TABLE {
+            rows[name_slot(row.1.as_bytes())].push(row);
         }
         Self {
             kms_marks: KMS_MARKS.iter().map(|mark| Finder::new(*mark)).collect(),
             tag_marks: TAG_MARKS.iter().map(|mark| Finder::new(*mark)).collect(),
-            names,
+            rows,
             time: Cell::default(),
         }
-    }
-
-    fn is_wanted_name(&self, name: &[u8]) -> bool {
-        self.names[name_slot(name)].contains(&name)
     }
 
     #[inline]
@@ -70,16 +66,15 @@ impl Selector {
         Some(time)
     }
 
-    /// Whether a record of this source and name may matter. `raw` must hold no escaped characters that
-    /// could hide a mark, else every record with marks to look for is kept.
-    fn keeps(&self, source: &str, name: &str, raw: &[u8], may_hide_marks: bool) -> bool {
-        let marks = match relevance(global_source(source), name) {
-            None => return false,
-            Some(Relevance::Always) => return true,
-            Some(Relevance::KmsMarks) => &self.kms_marks,
-            Some(Relevance::TagMarks) => &self.tag_marks,
+    /// Whether a record may matter as far as its marks go. `raw` must hold no escaped characters that could
+    /// hide a mark.
+    fn has_marks(&self, relevance: Relevance, raw: &[u8]) -> bool {
+        let marks = match relevance {
+            Relevance::Always => return true,
+            Relevance::KmsMarks => &self.kms_marks,
+            Relevance::TagMarks => &self.tag_marks,
         };
-        may_hide_marks || marks.iter().any(|mark| mark.find(raw).is_some())
+        marks.iter().any(|mark| mark.find(raw).is_some())
     }
 
     /// Decides on a record of CloudTrail's own layout; `None` if it is laid out in any other way.
@@ -108,27 +103,31 @@ impl Selector {
             time: self.time(time)?,
             account_id: Some(account_id),
             region: Some(region),
-            is_kms: source.strip_suffix(b".cn").unwrap_or(source) == KMS_SOURCE.as_bytes(),
+            is_kms: global_source(source) == KMS_SOURCE,
         };
-        if !self.is_wanted_name(name) {
+        let mut rows = self.rows[name_slot(name)].iter().filter(|row| row.1.as_bytes() == name).peekable();
+        if rows.peek().is_none() {
             return Some((false, header));
         }
-        let (source, name) = (std::str::from_utf8(source).ok()?, std::str::from_utf8(name).ok()?);
         // A name of the table under another source: a second `eventSource` elsewhere could be the one
         // that a full parse takes.
-        relevance(global_source(source), name)?;
-        Some((self.keeps(source, name, raw, false), header))
+        let (_, _, relevance) = rows.find(|row| row.0.as_bytes() == global_source(source))?;
+        Some((self.has_marks(*relevance, raw), header))
     }
 
     /// Decides on a record, knowing its members.
     pub(super) fn decide(&self, record: &Record<'_>, raw: &[u8]) -> bool {
-        record.is_ambiguous || self.keeps(&record.source, &record.name, raw, may_hide_names(raw))
+        let source = global_source(record.source.as_bytes());
+        let row = RELEVANCE_TABLE
+            .iter()
+            .find(|row| row.0.as_bytes() == source && row.1.as_bytes() == record.name.as_bytes());
+        record.is_ambiguous || row.is_some_and(|row| may_hide_names(raw) || self.has_marks(row.2, raw))
     }
 }
 
 /// A source's name as outside China, where it ends in `.cn`.
-fn global_source(source: &str) -> &str {
-    source.strip_suffix(".cn").unwrap_or(source)
+fn global_source(source: &[u8]) -> &[u8] {
+    source.strip_suffix(b".cn").unwrap_or(source)
 }
 
 /// Slots of the table of names, and the slot of one: nearly all other names find theirs empty.
@@ -144,12 +143,50 @@ fn name_slot(name: &[u8]) -> usize {
 #[inline]
 fn time_and_source(head: &[u8]) -> Option<(&[u8; 20], &[u8])> {
     let head = strip_end(head, b"\",")?;
-    let source_at = head.len() - head.iter().rev().take(SOURCE_BYTES_MAX).position(|byte| *byte == b'"')?;
+    let source_at = last_quote_at(head)? + 1;
     let (head, source) = head.split_at(source_at);
     let head = strip_end(head, b"\",\"eventSource\":\"")?;
     let (head, time) = head.split_last_chunk::<20>()?;
     let before = strip_end(head, b"\"eventTime\":\"")?.last()?;
     (matches!(before, b',' | b'{') && !source.is_empty()).then_some((time, source))
+}
+
+/// The first quote, eight bytes at a time: names are short.
+#[inline]
+fn quote_at(text: &[u8]) -> Option<usize> {
+    let (words, rest) = text.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let quotes = quotes_in(u64::from_le_bytes(*word));
+        if quotes != 0 {
+            return Some(index * 8 + (quotes.trailing_zeros() / 8) as usize);
+        }
+    }
+    let found = rest.iter().position(|byte| *byte == b'"')?;
+    Some(words.len() * 8 + found)
+}
+
+/// The last quote, if it is within [`SOURCE_BYTES_MAX`] of the end.
+#[inline]
+fn last_quote_at(text: &[u8]) -> Option<usize> {
+    let (_, words) = text.as_rchunks::<8>();
+    let mut end = text.len();
+    for word in words.iter().rev().take(SOURCE_BYTES_MAX / 8) {
+        // Read from its end, the first byte that equals is told exactly.
+        let quotes = quotes_in(u64::from_be_bytes(*word));
+        if quotes != 0 {
+            return Some(end - 1 - (quotes.trailing_zeros() / 8) as usize);
+        }
+        end -= 8;
+    }
+    None
+}
+
+/// The high bit of the lowest byte that is a quote; bits of higher bytes may be wrong.
+#[inline]
+fn quotes_in(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let difference = word ^ (ONES * b'"' as u64);
+    difference.wrapping_sub(ONES) & !difference & (ONES << 7)
 }
 
 #[inline]
@@ -166,8 +203,9 @@ fn string_after<'t, const N: usize>(opening: &[u8; N], text: &'t [u8]) -> Option
     if found != opening {
         return None;
     }
-    let length = text.iter().position(|byte| *byte == b'"' || *byte == b'\\')?;
-    (text[length] == b'"' && length > 0).then(|| text.split_at(length))
+    let length = quote_at(text)?;
+    // A quote behind a backslash is part of the text.
+    (length > 0 && text[length - 1] != b'\\').then(|| text.split_at(length))
 }
 
 /// Whether `raw` holds an escape that can stand for an ordinary character: `\u…` or `\/`.
@@ -222,7 +260,7 @@ impl Record<'_> {
             time: self.time,
             account_id: self.account_id.as_deref().map(str::as_bytes),
             region: self.region.as_deref().map(str::as_bytes),
-            is_kms: global_source(&self.source) == KMS_SOURCE,
+            is_kms: global_source(self.source.as_bytes()) == KMS_SOURCE,
         }
     }
 }

@@ -438,3 +438,130 @@ fn jobs_and_order_of_objects_change_nothing() {
         assert_eq!(coverage, same);
     }
 }
+
+/// An object whose size nobody knows, which is therefore read piece by piece; its reads fail at the end if
+/// `fails`.
+struct Stream {
+    bytes: Vec<u8>,
+    fails: bool,
+}
+
+impl crate::source::Fetch for Stream {
+    fn open(&self) -> std::io::Result<Box<dyn std::io::Read + Send>> {
+        use std::io::Read;
+        struct Failing;
+        impl Read for Failing {
+            fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+                Err(std::io::Error::new(std::io::ErrorKind::ConnectionReset, "connection reset"))
+            }
+        }
+        let bytes = std::io::Cursor::new(self.bytes.clone());
+        Ok(if self.fails { Box::new(bytes.chain(Failing)) } else { Box::new(bytes) })
+    }
+}
+
+fn stream(bytes: Vec<u8>, fails: bool) -> SourceObject {
+    SourceObject::remote("a.json", None, std::sync::Arc::new(Stream { bytes, fails }))
+}
+
+#[test]
+fn an_object_reads_alike_as_a_whole_piece_by_piece_and_ahead() {
+    let large = launch(30).replace("192.0.2.1", &"x\\n".repeat(250_000));
+    let mut records: Vec<String> = (0..900u32)
+        .map(|index| if index % 3 == 0 { launch(index % 60) } else { describe(index % 60) })
+        .collect();
+    records.insert(450, large);
+    records.insert(600, r#"{"a":1}"#.to_owned());
+    let array = format!(r#"{{"x":{{}},"Records":[{}]}}"#, records.join(","));
+    let lines = records.join("\n");
+    let texts = [
+        array.clone().into_bytes(),
+        lines.clone().into_bytes(),
+        records.concat().into_bytes(),
+        array.as_bytes()[..array.len() - 50].to_vec(),
+        lines.replacen("DescribeInstances\"", "DescribeInstances", 5).into_bytes(),
+        array.replacen("DescribeInstances\"", "DescribeInstances", 5).into_bytes(),
+    ];
+    for (index, text) in texts.into_iter().enumerate() {
+        let compressed = gzip(&text);
+        let members = [gzip(&text[..text.len() / 3]), gzip(&text[text.len() / 3..])].concat();
+        let zstd = zstd::encode_all(&text[..], 1).expect("memory");
+        let mut stored = vec![compressed];
+        if index == 0 {
+            stored.extend([text.clone(), members, zstd]);
+        }
+        let whole = [SourceObject::memory("a.json", text.clone())];
+        let options = |jobs| ReadOptions { jobs, record_bytes_max: 2 << 20 };
+        let (expected, coverage) = read_objects(&whole, &options(1));
+        assert!(expected.records.len() > 280, "{}", expected.records.len());
+        for bytes in stored {
+            for jobs in [1, 2] {
+                let (found, same) = read_objects(&[stream(bytes.clone(), false)], &options(jobs));
+                assert!(found.records == expected.records, "{jobs} jobs");
+                assert_eq!(same, coverage);
+            }
+            let (found, same) = read_objects(&[SourceObject::memory("a.json", bytes)], &options(1));
+            assert!(found.records == expected.records);
+            assert_eq!(same, coverage);
+        }
+    }
+}
+
+#[test]
+fn records_read_before_the_connection_breaks_are_kept() {
+    let text = format!(r#"{{"Records":[{},{}"#, launch(1), launch(2));
+    for jobs in [1, 2] {
+        let options = ReadOptions { jobs, ..ReadOptions::default() };
+        let (found, coverage) = read_objects(&[stream(text.clone().into_bytes(), true)], &options);
+        assert_eq!(found.records.len(), 2);
+        assert_eq!(losses(&coverage), [(None, LossKind::Unreadable), (None, LossKind::TruncatedJson)]);
+        assert_eq!(coverage.objects.failed, 1);
+    }
+}
+
+#[test]
+fn a_record_over_the_cap_is_lost_in_a_stream_too() {
+    let large = launch(2).replace("192.0.2.1", &"x".repeat(5 << 20));
+    for text in [
+        format!(r#"{{"Records":[{},{large},{}]}}"#, launch(1), launch(3)),
+        format!(r#"{{"a":"{}","Records":[{},{large},{}]}}"#, "y".repeat(100), launch(1), launch(3)),
+        [launch(1), large.clone(), launch(3)].join("\n"),
+    ] {
+        for jobs in [1, 2] {
+            let options = ReadOptions { jobs, record_bytes_max: 1 << 20 };
+            let (found, coverage) = read_objects(&[stream(gzip(text.as_bytes()), false)], &options);
+            let indexes: Vec<u64> = found.records.iter().map(|(_, index, _)| *index).collect();
+            assert_eq!(indexes, [0, 2]);
+            assert_eq!(losses(&coverage), [(Some(1), LossKind::RecordTooLarge)]);
+        }
+    }
+}
+
+#[test]
+fn text_that_would_be_read_over_and_over_is_read_in_linear_time() {
+    let megabyte = 1usize << 20;
+    let texts = [
+        "{\"a\":[\n".repeat(megabyte / 7),
+        "{\"a\":\n".repeat(megabyte / 6),
+        "{\"a\":1,\n{\"a\":1,\n".repeat(megabyte / 16),
+        format!("{{\"Records\":[{}", "{\"a\":[".repeat(megabyte / 6)),
+        "[".repeat(megabyte),
+        "{\"Records\":[".repeat(megabyte / 12),
+        "x\n{".repeat(megabyte / 3),
+        "{}".repeat(megabyte / 2),
+        "{}\n".repeat(megabyte / 3),
+        format!("[{}", "{},".repeat(megabyte / 3)),
+        "2026-03-02T10:00:00Z ".repeat(megabyte / 21),
+        "2026-03-02T10:00:00Z {".repeat(megabyte / 22),
+    ];
+    for text in texts {
+        let start = std::time::Instant::now();
+        let (_, coverage) = read_bytes("a.json", text.as_bytes());
+        let (_, same) = read_objects(
+            &[stream(text.clone().into_bytes(), false)],
+            &ReadOptions { jobs: 1, ..ReadOptions::default() },
+        );
+        assert_eq!(coverage.records, same.records, "{}", &text[..20]);
+        assert!(start.elapsed().as_secs() < 8, "{} takes {:?}", &text[..20], start.elapsed());
+    }
+}

@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::object::ObjectReader;
+use super::object::{ObjectReader, WHOLE_BYTES_MAX};
 use super::{Fate, Place, Progress, Quiet, ReadOptions, Reading, RecordSink};
 use crate::event::{Coverage, Event, EventParser, ParseError, Parsed};
 use crate::source::SourceObject;
@@ -35,10 +35,13 @@ pub fn read_with<S: RecordSink>(
     let mut order: Vec<usize> = (0..objects.len()).collect();
     // An object of unknown size may be the largest of all.
     order.sort_by_key(|index| std::cmp::Reverse(objects[*index].size.unwrap_or(u64::MAX)));
+    // Large objects that are fewer than the workers leave some of them idle, unless each takes two threads.
+    let large = objects.iter().filter(|object| object.size.is_none_or(|size| size > WHOLE_BYTES_MAX as u64));
+    let is_pipelined = large.count() < options.jobs;
     let next = AtomicUsize::new(0);
     let work = || {
         let mut sink = sink();
-        let mut reader = ObjectReader::new(options, progress, false);
+        let mut reader = ObjectReader::new(options, progress, false).pipelined(is_pipelined);
         while let Some(index) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
             reader.read(&objects[*index], *index, &mut sink);
         }

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::output::Export;
 use crate::event::Text;
 use crate::report::Table;
+use crate::rules::Severity;
 
 /// Which KMS key did this Karpenter node really use, and why did it die?
 ///
@@ -29,12 +30,21 @@ const EXAMPLES: &str = "Examples:
   keytrail demo
   keytrail analyze ./AWSLogs
   keytrail analyze ./AWSLogs --since 2d --nodepool default
+  keytrail explain i-0123456789abcdef0 ./AWSLogs
   keytrail analyze ./AWSLogs --expect-key alias/karpenter-ebs-key -o json > case.json
   aws cloudtrail lookup-events --output json | keytrail analyze -";
 
 const EXIT_CODES: &str = "Exit codes:
   0  done
+  1  a finding is as severe as --fail-on says
   2  usage error, or an error that ended the run
+  3  records or objects were lost, with --strict";
+
+const EXPLAIN_EXIT_CODES: &str = "All launches are looked at, also those of others than Karpenter.
+
+Exit codes:
+  0  done
+  2  usage error, no such subject or several, or an error that ended the run
   3  records or objects were lost, with --strict";
 
 #[derive(Debug, Subcommand)]
@@ -42,10 +52,15 @@ pub(super) enum Command {
     /// One row per node: expected key, used key, outcome, cause.
     #[command(after_help = EXIT_CODES)]
     Analyze(Box<Analyze>),
+    /// One node or key: what happened, why, how that is known, what was ruled out, and the fix.
+    #[command(after_help = EXPLAIN_EXIT_CODES)]
+    Explain(Box<Explain>),
+    /// The catalogue of rules, or one rule's page: what it concludes, from what, and what would disprove it.
+    Rules(Rules),
     /// Analyze an incident that is built in: no arguments, no AWS.
     Demo(Demo),
     /// Print the JSON Schema of `-o json`.
-    Schema,
+    Schema(Schema),
 }
 
 #[derive(Debug, Args)]
@@ -66,6 +81,65 @@ pub(super) struct Analyze {
     pub(super) output: OutputArguments,
     #[command(flatten)]
     pub(super) reading: ReadingArguments,
+    /// Exit with 1 if any finding is at least this severe.
+    #[arg(long, value_name = "SEVERITY", value_parser = parse_severity)]
+    pub(super) fail_on: Option<Severity>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    /// Instance id, node name, NodeClaim, volume id, key ARN, key id or alias; or an unambiguous beginning of
+    /// one.
+    #[arg(value_name = "SUBJECT")]
+    pub(super) subject: String,
+    /// Directories or files with CloudTrail records, or `-` for standard input: as for `analyze`.
+    #[arg(required = true, value_name = "SOURCE")]
+    pub(super) sources: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) window: WindowArguments,
+    #[command(flatten)]
+    pub(super) filter: FilterArguments,
+    #[command(flatten)]
+    pub(super) keys: KeyArguments,
+    /// Form of the explanation on standard output.
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT", help_heading = "Output")]
+    pub(super) output: ExplanationFormat,
+    #[command(flatten)]
+    pub(super) reading: ReadingArguments,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum ExplanationFormat {
+    /// For the screen.
+    #[default]
+    Table,
+    /// For a ticket or a pull request.
+    Markdown,
+    /// One JSON document; `keytrail schema explain` describes it.
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Schema {
+    /// Whose `-o json`.
+    #[arg(value_enum, default_value_t, value_name = "COMMAND")]
+    pub(super) of: SchemaOf,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum SchemaOf {
+    /// That of `keytrail analyze` and `keytrail demo`.
+    #[default]
+    Analyze,
+    /// That of `keytrail explain`.
+    Explain,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Rules {
+    /// Rule id, such as KT101; all rules if not given.
+    #[arg(value_name = "ID")]
+    pub(super) id: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -203,6 +277,14 @@ fn parse_alias(text: &str) -> Result<(Text, Text), String> {
         return Err("an alias points to a key: give its ARN or id".to_owned());
     }
     Ok((alias.into(), key.into()))
+}
+
+fn parse_severity(text: &str) -> Result<Severity, String> {
+    let all = [Severity::Critical, Severity::High, Severity::Medium, Severity::Low, Severity::Info];
+    let names = all.map(Severity::name).join(", ");
+    all.into_iter()
+        .find(|severity| severity.name().eq_ignore_ascii_case(text))
+        .ok_or_else(|| format!("expected one of {names}"))
 }
 
 fn parse_table(text: &str) -> Result<Table, String> {

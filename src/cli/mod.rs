@@ -6,9 +6,11 @@
 mod analyze;
 mod arguments;
 mod demo;
+mod explain;
 mod output;
 mod pipeline;
 mod progress;
+mod rules;
 mod window;
 
 use std::io::{self, Write};
@@ -17,22 +19,28 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser as _};
 
-use arguments::{Arguments, Command};
+use arguments::{Arguments, Command, SchemaOf};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     /// Everything was done.
     Done,
+    /// A finding is too severe.
+    Failed,
     /// Losses, where none are accepted.
     Inconclusive,
+    /// The archive does not hold what was asked for; that has been said.
+    NotFound,
 }
 
 impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Done => Self::SUCCESS,
+            Outcome::Failed => Self::from(1),
             Outcome::Inconclusive => Self::from(3),
+            Outcome::NotFound => Self::from(FATAL),
         }
     }
 }
@@ -73,9 +81,15 @@ fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     match arguments.command {
         Command::Analyze(analyze) => analyze::run(&analyze, arguments.quiet),
         Command::Demo(demo) => demo::run(&demo, arguments.quiet),
-        Command::Schema => {
+        Command::Explain(explain) => explain::run(&explain, arguments.quiet),
+        Command::Rules(rules) => rules::run(&rules),
+        Command::Schema(schema) => {
             let mut out = io::stdout().lock();
-            crate::report::write_schema(&mut out).context("writing to standard output")?;
+            match schema.of {
+                SchemaOf::Analyze => crate::report::write_schema(&mut out),
+                SchemaOf::Explain => crate::report::write_explanation_schema(&mut out),
+            }
+            .context("writing to standard output")?;
             Ok(Outcome::Done)
         }
     }

@@ -8,8 +8,10 @@ mod abbreviate;
 mod columns;
 mod csv;
 mod document;
+mod explanation;
 #[cfg(test)]
 mod incident;
+mod overview;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod reference;
@@ -18,12 +20,18 @@ mod sentence;
 mod style;
 mod summary;
 mod table;
+mod wrap;
 
 pub use columns::{Table, UnknownTable};
 pub use csv::write_csv;
 pub use document::{
     SCHEMA_VERSION, Tool, schema, timeline_entry, write_json, write_json_lines, write_schema,
 };
+pub use explanation::{
+    Candidate, Explanation, Subject, SubjectError, explain, find_subject, write_explanation,
+    write_explanation_json, write_explanation_markdown, write_explanation_schema,
+};
+pub use overview::write_incidents;
 #[cfg(feature = "parquet")]
 pub use parquet::write_parquet;
 pub use reference::column_reference;

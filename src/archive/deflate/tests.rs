@@ -69,7 +69,7 @@ fn texts() -> Vec<Vec<u8>> {
     }
     let words: Vec<u8> = noise.iter().flat_map(|byte| format!("word{} ", byte % 61).into_bytes()).collect();
     // Symbols of very different frequency have long codes.
-    let skewed: Vec<u8> = noise.iter().map(|byte| byte.leading_zeros() as u8 * 7 ^ (byte >> 7)).collect();
+    let skewed: Vec<u8> = noise.iter().map(|byte| (byte.leading_zeros() as u8 * 7) ^ (byte >> 7)).collect();
     let far: Vec<u8> = [&noise[..32_768], &noise[..32_768], &noise[..300]].concat();
     vec![
         Vec::new(),
