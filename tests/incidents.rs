@@ -112,6 +112,33 @@ fn every_sample_gives_the_answer_worked_out_by_hand() {
 }
 
 #[test]
+fn every_sample_leads_to_the_findings_worked_out_by_hand() {
+    let mut wrong = Vec::new();
+    for sample in samples() {
+        let case = case(&sample, &["--all-launches"]);
+        let found: BTreeSet<&str> =
+            list(&case, "findings").iter().map(|finding| text(finding, "rule")).collect();
+        let expected = expected(&sample);
+        let expected: BTreeSet<&str> = list(&expected, "findings").iter().filter_map(Value::as_str).collect();
+        if found != expected {
+            wrong.push(format!("{}: {found:?}, expected {expected:?}", sample.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_finding_cites_events_of_the_archive_or_is_about_lost_ones() {
+    for sample in samples() {
+        let case = case(&sample, &["--all-launches"]);
+        for finding in list(&case, "findings") {
+            let is_about_losses = text(finding, "rule") == "KT503";
+            assert!(is_about_losses || !list(finding, "evidence").is_empty(), "{finding}");
+        }
+    }
+}
+
+#[test]
 fn every_statement_cites_events_of_the_archive() {
     for sample in samples() {
         let case = case(&sample, &["--all-launches"]);

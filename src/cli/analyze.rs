@@ -3,56 +3,23 @@
 use std::io::{self, Write as _};
 
 use super::Outcome;
-use super::arguments::{Analyze, Format, OutputArguments, ReadingArguments};
+use super::arguments::{Analyze, Format, OutputArguments};
 use super::pipeline::{self, Answer};
 use super::progress::Bar;
-use super::{output, window};
-use crate::archive::ReadOptions;
-use crate::correlate::{Expectations, Filter, Question};
-use crate::event::Timestamp;
+use super::{explain, output};
 use crate::report::{self, Style};
-use crate::source::{SourceObject, disk};
 
 pub(super) fn run(arguments: &Analyze, is_quiet: bool) -> anyhow::Result<Outcome> {
-    let question = question(arguments)?;
+    let question = pipeline::question(&arguments.window, &arguments.filter, &arguments.keys)?;
     output::check(&arguments.output)?;
-    let mut objects: Vec<SourceObject> = Vec::new();
-    for source in &arguments.sources {
-        objects.extend(disk::list(source)?);
-    }
+    let objects = pipeline::list(&arguments.sources)?;
     let bar = Bar::new(is_quiet);
-    let answer = pipeline::answer(&objects, &read_options(&arguments.reading), &question, &bar);
+    let options = pipeline::read_options(&arguments.reading);
+    let answer = pipeline::answer(&objects, &options, &question, &bar);
     bar.finish();
-    conclude(&answer, &arguments.output, is_quiet, arguments.reading.strict, &[])
-}
-
-fn question(arguments: &Analyze) -> anyhow::Result<Question> {
-    let now = jiff::Timestamp::now().as_second();
-    let window = window::read(&arguments.window, Timestamp::from_second(now))?;
-    let filter = &arguments.filter;
-    Ok(Question {
-        expectations: Expectations {
-            key: arguments.keys.expect_key.clone(),
-            aliases: arguments.keys.alias.iter().cloned().collect(),
-        },
-        filter: Filter {
-            from: window.from,
-            to: window.to,
-            accounts: filter.account.clone(),
-            regions: filter.region.clone(),
-            clusters: filter.cluster.clone(),
-            nodepools: filter.nodepool.clone(),
-            all_launches: filter.all_launches,
-        },
-    })
-}
-
-fn read_options(arguments: &ReadingArguments) -> ReadOptions {
-    let default = ReadOptions::default();
-    ReadOptions {
-        jobs: arguments.jobs.map_or(default.jobs, usize::from),
-        record_bytes_max: arguments.record_bytes_max.unwrap_or(default.record_bytes_max),
-    }
+    let next = explain::next_command(&answer.case, &arguments.sources, &arguments.keys);
+    let next: Vec<&str> = next.iter().map(String::as_str).collect();
+    conclude(&answer, &arguments.output, is_quiet, arguments.reading.strict, &next)
 }
 
 /// Writes the results and the summary, and says how the run ended.

@@ -29,6 +29,7 @@ const EXAMPLES: &str = "Examples:
   keytrail demo
   keytrail analyze ./AWSLogs
   keytrail analyze ./AWSLogs --since 2d --nodepool default
+  keytrail explain i-0123456789abcdef0 ./AWSLogs
   keytrail analyze ./AWSLogs --expect-key alias/karpenter-ebs-key -o json > case.json
   aws cloudtrail lookup-events --output json | keytrail analyze -";
 
@@ -37,15 +38,25 @@ const EXIT_CODES: &str = "Exit codes:
   2  usage error, or an error that ended the run
   3  records or objects were lost, with --strict";
 
+const EXPLAIN_EXIT_CODES: &str = "All launches are looked at, also those of others than Karpenter.
+
+Exit codes:
+  0  done
+  2  usage error, no such subject or several, or an error that ended the run
+  3  records or objects were lost, with --strict";
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// One row per node: expected key, used key, outcome, cause.
     #[command(after_help = EXIT_CODES)]
     Analyze(Box<Analyze>),
+    /// One node or key: what happened, why, how that is known, what was ruled out, and the fix.
+    #[command(after_help = EXPLAIN_EXIT_CODES)]
+    Explain(Box<Explain>),
     /// Analyze an incident that is built in: no arguments, no AWS.
     Demo(Demo),
     /// Print the JSON Schema of `-o json`.
-    Schema,
+    Schema(Schema),
 }
 
 #[derive(Debug, Args)]
@@ -66,6 +77,55 @@ pub(super) struct Analyze {
     pub(super) output: OutputArguments,
     #[command(flatten)]
     pub(super) reading: ReadingArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    /// Instance id, node name, NodeClaim, volume id, key ARN, key id or alias; or an unambiguous beginning of
+    /// one.
+    #[arg(value_name = "SUBJECT")]
+    pub(super) subject: String,
+    /// Directories or files with CloudTrail records, or `-` for standard input: as for `analyze`.
+    #[arg(required = true, value_name = "SOURCE")]
+    pub(super) sources: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) window: WindowArguments,
+    #[command(flatten)]
+    pub(super) filter: FilterArguments,
+    #[command(flatten)]
+    pub(super) keys: KeyArguments,
+    /// Form of the explanation on standard output.
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT", help_heading = "Output")]
+    pub(super) output: ExplanationFormat,
+    #[command(flatten)]
+    pub(super) reading: ReadingArguments,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum ExplanationFormat {
+    /// For the screen.
+    #[default]
+    Table,
+    /// For a ticket or a pull request.
+    Markdown,
+    /// One JSON document; `keytrail schema explain` describes it.
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Schema {
+    /// Whose `-o json`.
+    #[arg(value_enum, default_value_t, value_name = "COMMAND")]
+    pub(super) of: SchemaOf,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum SchemaOf {
+    /// That of `keytrail analyze` and `keytrail demo`.
+    #[default]
+    Analyze,
+    /// That of `keytrail explain`.
+    Explain,
 }
 
 #[derive(Debug, Args)]

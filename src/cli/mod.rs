@@ -6,6 +6,7 @@
 mod analyze;
 mod arguments;
 mod demo;
+mod explain;
 mod output;
 mod pipeline;
 mod progress;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser as _};
 
-use arguments::{Arguments, Command};
+use arguments::{Arguments, Command, SchemaOf};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ enum Outcome {
     Done,
     /// Losses, where none are accepted.
     Inconclusive,
+    /// The archive does not hold what was asked for; that has been said.
+    NotFound,
 }
 
 impl From<Outcome> for ExitCode {
@@ -33,6 +36,7 @@ impl From<Outcome> for ExitCode {
         match outcome {
             Outcome::Done => Self::SUCCESS,
             Outcome::Inconclusive => Self::from(3),
+            Outcome::NotFound => Self::from(FATAL),
         }
     }
 }
@@ -73,9 +77,14 @@ fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     match arguments.command {
         Command::Analyze(analyze) => analyze::run(&analyze, arguments.quiet),
         Command::Demo(demo) => demo::run(&demo, arguments.quiet),
-        Command::Schema => {
+        Command::Explain(explain) => explain::run(&explain, arguments.quiet),
+        Command::Schema(schema) => {
             let mut out = io::stdout().lock();
-            crate::report::write_schema(&mut out).context("writing to standard output")?;
+            match schema.of {
+                SchemaOf::Analyze => crate::report::write_schema(&mut out),
+                SchemaOf::Explain => crate::report::write_explanation_schema(&mut out),
+            }
+            .context("writing to standard output")?;
             Ok(Outcome::Done)
         }
     }

@@ -132,7 +132,7 @@ fn write_result(answer: &Answer, format: Format, table: Table) -> io::Result<()>
 }
 
 /// The screen; 80 columns wide where nobody says.
-fn layout() -> Layout {
+pub(super) fn layout() -> Layout {
     let columns = if io::stdout().is_terminal() {
         terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0).max(40))
     } else {

@@ -1,9 +1,14 @@
 //! From sources to the answer: the same steps for every command.
 
+use std::path::PathBuf;
+
+use super::arguments::{FilterArguments, KeyArguments, ReadingArguments, WindowArguments};
+use super::window;
 use crate::archive::{self, Progress, ReadOptions};
-use crate::correlate::{Case, Evidence, Question, correlate};
+use crate::correlate::{Case, Evidence, Expectations, Filter, Question, correlate};
+use crate::event::Timestamp;
 use crate::rules::{self, Finding};
-use crate::source::SourceObject;
+use crate::source::{SourceObject, disk};
 
 /// What the evidence says.
 pub(super) struct Answer {
@@ -26,4 +31,47 @@ pub(super) fn answer(
     let case = correlate(evidence, coverage, question);
     let findings = rules::evaluate(&case);
     Answer { case, findings }
+}
+
+/// All objects of all sources.
+pub(super) fn list(sources: &[PathBuf]) -> anyhow::Result<Vec<SourceObject>> {
+    let mut objects = Vec::new();
+    for source in sources {
+        objects.extend(disk::list(source)?);
+    }
+    Ok(objects)
+}
+
+/// The question that the arguments ask.
+pub(super) fn question(
+    window: &WindowArguments,
+    filter: &FilterArguments,
+    keys: &KeyArguments,
+) -> anyhow::Result<Question> {
+    let now = jiff::Timestamp::now().as_second();
+    let window = window::read(window, Timestamp::from_second(now))?;
+    Ok(Question {
+        expectations: Expectations {
+            key: keys.expect_key.clone(),
+            aliases: keys.alias.iter().cloned().collect(),
+        },
+        filter: Filter {
+            from: window.from,
+            to: window.to,
+            accounts: filter.account.clone(),
+            regions: filter.region.clone(),
+            clusters: filter.cluster.clone(),
+            nodepools: filter.nodepool.clone(),
+            all_launches: filter.all_launches,
+        },
+    })
+}
+
+/// How to read, as the arguments say.
+pub(super) fn read_options(arguments: &ReadingArguments) -> ReadOptions {
+    let default = ReadOptions::default();
+    ReadOptions {
+        jobs: arguments.jobs.map_or(default.jobs, usize::from),
+        record_bytes_max: arguments.record_bytes_max.unwrap_or(default.record_bytes_max),
+    }
 }

@@ -345,6 +345,12 @@ impl History {
         self.policies.get(arn).map_or(&[], Vec::as_slice)
     }
 
+    /// Keys whose policy or state changed, by ARN (or as written, where no account is known); a key may come
+    /// twice.
+    pub fn changed_keys(&self) -> impl Iterator<Item = &Text> {
+        self.policies.keys().chain(self.key_states.keys())
+    }
+
     /// Keys of clusters' secrets.
     #[must_use]
     pub fn cluster_keys(&self) -> &[Dated<ClusterKey>] {

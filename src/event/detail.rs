@@ -199,6 +199,8 @@ pub struct LaunchedInstance {
     pub is_named_by_resource: bool,
     /// `instanceLifecycle`: `spot`, or absent.
     pub lifecycle: Option<Text>,
+    /// `rootDeviceName`: the AMI's, such as `/dev/xvda`.
+    pub root_device: Option<Text>,
     /// Tags of the instance.
     pub tags: NodeTags,
 }

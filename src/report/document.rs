@@ -222,6 +222,11 @@ pub fn write_json_lines(out: &mut dyn Write, case: &Case, findings: &[Finding]) 
 /// The JSON Schema of the document; `#/$defs/Node` is that of one line of [`write_json_lines`].
 #[must_use]
 pub fn schema() -> schemars::Schema {
+    schema_of::<Document<'_>>()
+}
+
+/// The JSON Schema of a document, in the form in which schemas are published.
+pub(super) fn schema_of<T: JsonSchema>() -> schemars::Schema {
     let plain_links = |schema: &mut schemars::Schema| {
         if let Some(serde_json::Value::String(text)) = schema.get_mut("description") {
             *text = text.replace("[`", "`").replace("`]", "`");
@@ -231,7 +236,7 @@ pub fn schema() -> schemars::Schema {
         .with_transform(RecursiveTransform(plain_links))
         .for_serialize()
         .into_generator()
-        .into_root_schema_for::<Document<'_>>()
+        .into_root_schema_for::<T>()
 }
 
 /// Writes the schema, indented, with a line end at its end.
@@ -245,7 +250,11 @@ pub fn write_schema(out: &mut dyn Write) -> io::Result<()> {
     out.flush()
 }
 
-fn write_escaped(out: &mut impl Write, value: &impl Serialize, formatter: impl Formatter) -> io::Result<()> {
+pub(super) fn write_escaped(
+    out: &mut impl Write,
+    value: &impl Serialize,
+    formatter: impl Formatter,
+) -> io::Result<()> {
     let mut serializer = serde_json::Serializer::with_formatter(out, Escaping(formatter));
     value.serialize(&mut serializer).map_err(io::Error::from)
 }

@@ -8,6 +8,7 @@ mod abbreviate;
 mod columns;
 mod csv;
 mod document;
+mod explanation;
 #[cfg(test)]
 mod incident;
 #[cfg(feature = "parquet")]
@@ -23,6 +24,10 @@ pub use columns::{Table, UnknownTable};
 pub use csv::write_csv;
 pub use document::{
     SCHEMA_VERSION, Tool, schema, timeline_entry, write_json, write_json_lines, write_schema,
+};
+pub use explanation::{
+    Candidate, Explanation, Subject, SubjectError, explain, find_subject, write_explanation,
+    write_explanation_json, write_explanation_markdown, write_explanation_schema,
 };
 #[cfg(feature = "parquet")]
 pub use parquet::write_parquet;

@@ -1,13 +1,162 @@
-//! Rules: from a case to findings. One rule sees the case and says what it concludes; it does no I/O and
-//! reads no clock.
+//! Rules: from a case to findings. One rule, one file: what it concludes, its logic and its tests.
+//!
+//! A [`Case`] comes in, [`Finding`]s go out, sorted by severity, rule and subject; each cites the events that it
+//! rests on. Nothing here does I/O or reads a clock, and no rule knows another. What the archive does not show
+//! makes a verdict undetermined, never a finding.
 
+mod account_default_changed;
+mod account_default_used;
+mod alias_repointed;
+mod aws_managed_key_used;
+pub mod catalogue;
+mod cluster_secrets_key_used;
+mod ending;
 mod finding;
+mod foreign_key_used;
+mod grant_ended;
+mod guard_denial;
+mod identity_policy_denial;
+mod incident;
+mod key_condition;
+mod key_disabled;
+mod key_not_found;
+mod key_pending_deletion;
+mod key_policy;
+mod key_policy_changed;
+mod key_state_changed;
+mod kms_events_absent;
+mod launch_aborted;
+mod launch_failure;
+mod launch_loop;
+mod records_lost;
+mod refusal;
+mod registration_timeout;
 pub mod remediation;
+mod remedy;
+mod resource_policy_denial;
+mod rule;
+mod ruled_out;
+mod service_linked_role_denial;
+mod several_keys_used;
+mod silence;
+mod snapshot_key_denial;
+mod snapshot_key_kept;
+mod spot_interruption;
+mod terminated_by_auto_scaling;
+mod terminated_by_karpenter;
+mod terminated_by_principal;
+#[cfg(test)]
+mod testing;
+mod tool;
+mod unencrypted_volumes;
+mod view;
+mod wording;
+mod wrong_key;
 
 pub use finding::{Document, Finding, Remediation, Severity, Subject, SubjectKind};
+pub use incident::{Incident, incidents};
+pub use rule::{HEADINGS, Rule, Verdict};
 
-/// What the rules conclude.
+use crate::correlate::Case;
+use rule::Evaluate;
+use view::{Facts, FleetView};
+
+/// All rules, sorted by id.
+pub static RULES: &[&Rule] = &[
+    &identity_policy_denial::RULE,
+    &resource_policy_denial::RULE,
+    &guard_denial::RULE,
+    &key_disabled::RULE,
+    &key_pending_deletion::RULE,
+    &key_not_found::RULE,
+    &snapshot_key_denial::RULE,
+    &service_linked_role_denial::RULE,
+    &account_default_used::RULE,
+    &aws_managed_key_used::RULE,
+    &snapshot_key_kept::RULE,
+    &alias_repointed::RULE,
+    &cluster_secrets_key_used::RULE,
+    &foreign_key_used::RULE,
+    &unencrypted_volumes::RULE,
+    &several_keys_used::RULE,
+    &spot_interruption::RULE,
+    &registration_timeout::RULE,
+    &terminated_by_karpenter::RULE,
+    &terminated_by_principal::RULE,
+    &launch_aborted::RULE,
+    &launch_loop::RULE,
+    &launch_failure::RULE,
+    &terminated_by_auto_scaling::RULE,
+    &key_policy_changed::RULE,
+    &account_default_changed::RULE,
+    &key_state_changed::RULE,
+    &grant_ended::RULE,
+    &kms_events_absent::RULE,
+    &silence::RULE,
+    &records_lost::RULE,
+];
+
+/// The rule with this id, in upper or lower case.
 #[must_use]
-pub fn evaluate(_case: &crate::correlate::Case) -> Vec<Finding> {
-    Vec::new()
+pub fn rule(id: &str) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| rule.id.eq_ignore_ascii_case(id)).copied()
 }
+
+/// What the rules conclude: the worst first, then by rule and subject. Takes time linear in the case, but for
+/// sorting.
+#[must_use]
+pub fn evaluate(case: &Case) -> Vec<Finding> {
+    let facts = Facts::gather(case);
+    let mut findings = Vec::new();
+    let mut note = |verdict: Verdict| {
+        if let Verdict::Fires(finding) = verdict {
+            findings.push(*finding);
+        }
+    };
+    for node in &case.nodes {
+        let view = facts.node(node);
+        for rule in RULES {
+            if let Evaluate::Node(evaluate) = rule.evaluate {
+                note(evaluate(&view));
+            }
+        }
+    }
+    let keys = facts.keys();
+    for rule in RULES {
+        match rule.evaluate {
+            Evaluate::Node(_) => {}
+            Evaluate::Key(evaluate) => keys.iter().map(evaluate).for_each(&mut note),
+            Evaluate::Fleet(evaluate) => {
+                evaluate(&FleetView { facts: &facts }).into_iter().for_each(&mut note);
+            }
+        }
+    }
+    findings.sort_by(|one, two| {
+        let key = |finding: &Finding| (std::cmp::Reverse(finding.severity), finding.rule);
+        (key(one), &one.subject, &one.title, &one.evidence).cmp(&(
+            key(two),
+            &two.subject,
+            &two.title,
+            &two.evidence,
+        ))
+    });
+    findings
+}
+
+/// What each rule that looks at single nodes says of one node of the case; rules in the order of their ids.
+#[must_use]
+pub fn verdicts(case: &Case, instance_id: &str) -> Vec<(&'static Rule, Verdict)> {
+    let Some(node) = case.nodes.iter().find(|node| *node.instance_id == *instance_id) else {
+        return Vec::new();
+    };
+    let facts = Facts::gather(case);
+    let view = facts.node(node);
+    let judge = |rule: &&'static Rule| match rule.evaluate {
+        Evaluate::Node(evaluate) => Some((*rule, evaluate(&view))),
+        Evaluate::Key(_) | Evaluate::Fleet(_) => None,
+    };
+    RULES.iter().filter_map(judge).collect()
+}
+
+#[cfg(test)]
+mod tests;

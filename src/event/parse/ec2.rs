@@ -115,6 +115,7 @@ fn launched_instance(pool: &mut Pool, instance: Member<'_, '_>) -> Option<Launch
         private_dns_name: pool.optional(instance.get("privateDnsName").text()),
         is_named_by_resource: host_name_type.text() == Some("resource-name"),
         lifecycle: pool.optional(instance.get("instanceLifecycle").text()),
+        root_device: pool.optional(instance.get("rootDeviceName").text()),
         tags: tags::read(pool, instance.get_list(&["tagSet", "tags"])),
     })
 }

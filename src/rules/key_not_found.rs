@@ -1,0 +1,172 @@
+//! The key does not exist where it was looked for: wrong region, wrong account, or an alias without a target.
+//!
+//! A node's refusals and its configuration come in, a finding that compares the key as written with the node's
+//! account and region goes out.
+
+use super::finding::Severity;
+use super::key_condition;
+use super::key_pending_deletion::is_known_deleted;
+use super::refusal::{Fit, Refusal};
+use super::remedy;
+use super::resource_policy_denial::is_known_to_exist;
+use super::rule::{Evaluate, Rule, Verdict};
+use super::view::NodeView;
+use super::wording::plain;
+use crate::event::{DenialKind, KeyArn};
+
+pub(super) static RULE: Rule = Rule {
+    id: "KT106",
+    name: "kms-key-not-found",
+    severity: Severity::Critical,
+    summary: "The key was not found: wrong region, wrong account, or an alias without a target.",
+    docs: "\
+## Concludes
+
+The configuration names a key or alias that does not exist where the node was launched: a key id of another region or account, or an
+alias that points to nothing.
+
+## Evidence required
+
+A KMS event with `NotFoundException` (or an invalid key id), joined to the node. Inferred: AWS's ambiguous `does not exist, does not
+exist in this region, or you are not allowed to access` for a key that nobody in the archive used.
+
+## What would disprove it
+
+A use of the same key in the same region by anybody; a deletion of the key in the archive (KT105).
+
+## Blind spots
+
+A key id without a region is read as one of the node's own account and region: that is how EC2 reads it. The ambiguous message can
+as well mean a missing permission.
+
+## References
+
+- <https://docs.aws.amazon.com/kms/latest/developerguide/find-cmk-id-arn.html>
+- <https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-overview.html>
+",
+    evaluate: Evaluate::Node(evaluate),
+};
+
+fn fit(view: &NodeView<'_>, refusal: &Refusal<'_>) -> Fit {
+    match refusal.denial.kind {
+        DenialKind::KeyNotFound if is_known_deleted(view, refusal) => Fit::No,
+        DenialKind::KeyNotFound => Fit::Yes,
+        DenialKind::Ambiguous if !is_known_to_exist(view, refusal) => Fit::Probably(
+            "whether the key exists or is only not allowed: AWS's message leaves it open".to_owned(),
+        ),
+        _ => Fit::No,
+    }
+}
+
+/// What is wrong with where the key was looked for.
+fn place(view: &NodeView<'_>, refusal: &Refusal<'_>) -> String {
+    let node = view.node;
+    let written: Vec<&str> =
+        node.expected_keys.iter().filter_map(|device| device.key.written.as_deref()).collect();
+    let alias = written.iter().find(|written| {
+        written.starts_with("alias/") || KeyArn::parse(written).is_some_and(|arn| arn.alias().is_some())
+    });
+    if let Some(alias) = alias {
+        return format!("The configuration names {}, and the archive knows no key behind it.", plain(alias));
+    }
+    let named = written.first().copied().or(refusal.key_arn()).and_then(KeyArn::parse);
+    let mut text = match named {
+        Some(arn) if arn.region != &*node.region => {
+            format!("The key belongs to region {}, the node to {}.", plain(arn.region), node.region)
+        }
+        Some(arn) if arn.account_id != &*node.account_id => {
+            format!("The key belongs to account {}, the node to {}.", plain(arn.account_id), node.account_id)
+        }
+        _ => format!("KMS knows no such key in account {}, region {}.", node.account_id, node.region),
+    };
+    if let Some(bare) = written.first().filter(|written| KeyArn::parse(written).is_none()) {
+        text.push_str(&format!(
+            " The configuration names {} without account and region: such an id is looked for in the node's own.",
+            plain(bare)
+        ));
+    }
+    text
+}
+
+fn evaluate(view: &NodeView<'_>) -> Verdict {
+    key_condition::judge(
+        &RULE,
+        view,
+        |refusal| fit(view, refusal),
+        |refusals| {
+            let title = "the key does not exist there";
+            (title.into(), place(view, refusals[0]))
+        },
+        &[],
+        |_| remedy::dedicated_key(view.node),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RULE;
+    use crate::correlate::Confidence;
+    use crate::rules::rule::Verdict;
+    use crate::rules::testing::{KEY, Log, ROLE, finding, is_undetermined, of_node};
+
+    const CALL: &str = "GenerateDataKeyWithoutPlaintext";
+
+    #[test]
+    fn fires_for_a_key_id_that_is_not_of_this_region() {
+        let mut log = Log::new();
+        log.template("11111111-2222-3333-4444-555555555555").launch("a", "10:00:00");
+        log.kms_error(
+            "a",
+            "10:00:02",
+            CALL,
+            "NotFoundException",
+            &format!("Key '{KEY}' does not exist"),
+            ROLE,
+        );
+        let finding = finding(of_node(&RULE, &log.case(), "a"));
+        assert_eq!(finding.confidence, Confidence::Observed);
+        assert!(finding.explanation.contains("without account and region"), "{}", finding.explanation);
+    }
+
+    #[test]
+    fn fires_for_an_alias_without_a_target() {
+        let mut log = Log::new();
+        log.template("alias/karpenter").launch("a", "10:00:00");
+        let message = "Alias arn:aws:kms:us-east-1:111122223333:alias/karpenter is not found.";
+        log.kms_error("a", "10:00:02", CALL, "NotFoundException", message, ROLE);
+        let finding = finding(of_node(&RULE, &log.case(), "a"));
+        assert!(finding.explanation.contains("names alias/karpenter"), "{}", finding.explanation);
+    }
+
+    #[test]
+    fn fires_as_inferred_when_aws_leaves_it_open() {
+        let mut log = Log::new();
+        log.template(KEY).launch("a", "10:00:00");
+        let message = "The ciphertext refers to a customer master key that does not exist, does not exist in this \
+                       region, or you are not allowed to access.";
+        log.kms_error("a", "10:00:02", "Decrypt", "AccessDeniedException", message, ROLE);
+        assert_eq!(finding(of_node(&RULE, &log.case(), "a")).confidence, Confidence::Inferred);
+    }
+
+    #[test]
+    fn silent_for_a_key_that_was_deleted() {
+        let mut log = Log::new();
+        log.template(KEY).key_state("09:30:00", "DeleteKey", KEY).launch("a", "10:00:00");
+        log.kms_error(
+            "a",
+            "10:00:02",
+            CALL,
+            "NotFoundException",
+            &format!("Key '{KEY}' does not exist"),
+            ROLE,
+        );
+        assert_eq!(of_node(&RULE, &log.case(), "a"), Verdict::Silent);
+    }
+
+    #[test]
+    fn undetermined_without_kms_events_of_the_launch() {
+        let mut log = Log::new();
+        log.template("alias/karpenter").launch("a", "10:00:00");
+        assert!(is_undetermined(&of_node(&RULE, &log.case(), "a")));
+    }
+}

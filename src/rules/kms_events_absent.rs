@@ -1,0 +1,276 @@
+//! The KMS events of launches are not in this archive: excluded by selectors, or read-only events left out.
+//!
+//! All nodes and the trail's settings come in; one finding per account and region goes out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::finding::{Finding, Severity, Subject};
+use super::remedy;
+use super::rule::{Evaluate, Rule, Verdict};
+use super::tool::{who, with_tool};
+use super::view::{FleetView, NodeView};
+use super::wording::{count, plain, verb};
+use crate::correlate::{Confidence, TimelineRole};
+use crate::event::{Detail, Event, EventSelectors, KmsOperation, Text};
+
+pub(super) static RULE: Rule = Rule {
+    id: "KT501",
+    name: "kms-events-absent",
+    severity: Severity::High,
+    summary: "KMS events of launches are not in this archive: excluded by selectors, or read-only events left out.",
+    docs: "\
+## Concludes
+
+The archive cannot say which keys these launches used: the trail was told not to record KMS events, records writes only
+(GenerateDataKeyWithoutPlaintext and Decrypt are reads, CreateGrant is a write), or the archive lacks them for another reason. Nothing follows
+for the volumes: they may be encrypted, and under any key.
+
+## Evidence required
+
+Launches without KMS events, and a PutEventSelectors before them that excludes KMS, reads, or all management events (observed); or
+CreateGrant events of launches in an account and region without any GenerateDataKeyWithoutPlaintext or Decrypt of a volume (inferred); or
+launches in an account and region without a single KMS event (inferred).
+
+## What would disprove it
+
+KMS events of the same launches in another trail.
+
+## Blind spots
+
+Several trails may feed one archive. Selectors set before the archive begins are not known. Launches without encryption in an account that
+uses KMS for nothing at all look the same.
+
+## References
+
+- <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/logging-management-events-with-cloudtrail.html>
+- <https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_PutEventSelectors.html>
+",
+    evaluate: Evaluate::Fleet(evaluate),
+};
+
+/// Most launches that a finding cites.
+const CITED_MAX: usize = 20;
+
+type Place<'a> = (&'a Text, &'a Text);
+
+/// The launches of one account and region.
+#[derive(Default)]
+struct Launches<'a> {
+    /// Without any KMS event.
+    dark: Vec<NodeView<'a>>,
+    /// With a grant, but without the read-only events.
+    half_dark: Vec<NodeView<'a>>,
+}
+
+fn evaluate(view: &FleetView<'_>) -> Vec<Verdict> {
+    let case = view.facts.case;
+    let mut places: BTreeMap<Place<'_>, Launches<'_>> = BTreeMap::new();
+    for node in case.nodes.iter().filter(|node| node.launched_at.is_some()) {
+        let node = view.facts.node(node);
+        let has = |role| node.events(role).next().is_some();
+        let launches = places.entry((&node.node.account_id, &node.node.region)).or_default();
+        if node.lack_of_key_evidence().is_some() {
+            launches.dark.push(node);
+        } else if has(TimelineRole::Grant) && !has(TimelineRole::KeyUse) && !has(TimelineRole::VolumeOpened) {
+            launches.half_dark.push(node);
+        }
+    }
+    let mut reads: BTreeSet<Place<'_>> = BTreeSet::new();
+    let mut selectors: BTreeMap<&Text, Vec<(&Event, &EventSelectors)>> = BTreeMap::new();
+    for event in &case.events {
+        match &event.detail {
+            Detail::Kms(kms)
+                if kms.volume_id.is_some()
+                    && matches!(
+                        kms.operation,
+                        KmsOperation::GenerateDataKeyWithoutPlaintext | KmsOperation::Decrypt
+                    ) =>
+            {
+                reads.insert((&event.account_id, &event.region));
+            }
+            Detail::Selectors(set) if event.error.is_none() => {
+                selectors.entry(&event.account_id).or_default().push((event, set));
+            }
+            _ => {}
+        }
+    }
+    let mut verdicts = Vec::new();
+    for (place, launches) in &places {
+        if launches.dark.is_empty() && launches.half_dark.is_empty() {
+            continue;
+        }
+        let set = selectors.get(place.0).map_or(&[][..], Vec::as_slice);
+        let scope = (place.0.clone(), place.1.clone());
+        let is_kms_seen = case.coverage.scopes.get(&scope).is_some_and(|scope| scope.kms_events_seen);
+        verdicts.push(judge(*place, launches, set, reads.contains(place), is_kms_seen));
+    }
+    if verdicts.is_empty() { vec![Verdict::Silent] } else { verdicts }
+}
+
+fn judge(
+    place: Place<'_>,
+    launches: &Launches<'_>,
+    selectors: &[(&Event, &EventSelectors)],
+    has_reads: bool,
+    is_kms_seen: bool,
+) -> Verdict {
+    for (event, set) in selectors.iter().rev() {
+        let is_after = |view: &&NodeView<'_>| view.node.launched_at.is_some_and(|at| at >= event.time);
+        let dark: Vec<_> = launches.dark.iter().filter(is_after).collect();
+        let half: Vec<_> = launches.half_dark.iter().filter(is_after).collect();
+        let (why, affected) = if set.no_management_events && !dark.is_empty() {
+            ("records no management events", dark)
+        } else if set.excludes_kms && !dark.is_empty() {
+            ("excludes KMS events", dark)
+        } else if set.write_only && !(dark.is_empty() && half.is_empty()) {
+            (
+                "records writes only, and most KMS events of a launch are reads",
+                dark.into_iter().chain(half).collect(),
+            )
+        } else {
+            continue;
+        };
+        let trail = set
+            .trail
+            .as_deref()
+            .map_or_else(|| "the trail".to_owned(), |trail| format!("trail {}", plain(trail)));
+        let says = format!(
+            "PutEventSelectors by {}{} at {} told {trail} what to record: since then it {why}",
+            who(event),
+            with_tool(event),
+            event.time
+        );
+        return fire(place, &affected, &says, Some(event));
+    }
+    if !launches.half_dark.is_empty() && !has_reads {
+        let affected: Vec<_> = launches.half_dark.iter().collect();
+        let says = "their CreateGrant events are in the archive, and not one GenerateDataKeyWithoutPlaintext or \
+                    Decrypt of a volume: read-only events are left out";
+        return fire(place, &affected, says, None);
+    }
+    if launches.dark.is_empty() {
+        return Verdict::Silent;
+    }
+    if !is_kms_seen {
+        let affected: Vec<_> = launches.dark.iter().collect();
+        return fire(
+            place,
+            &affected,
+            "the archive holds not one KMS event of this account and region",
+            None,
+        );
+    }
+    Verdict::undetermined(format!(
+        "why {} in {}/{} {} no KMS events, while the archive holds others",
+        count(launches.dark.len(), "launch"),
+        place.0,
+        place.1,
+        verb(launches.dark.len(), "shows", "show")
+    ))
+}
+
+fn fire(
+    (account_id, region): Place<'_>,
+    affected: &[&NodeView<'_>],
+    says: &str,
+    selectors: Option<&Event>,
+) -> Verdict {
+    let mut evidence: Vec<_> = selectors.map(|event| event.event_id.clone()).into_iter().collect();
+    for view in affected.iter().take(CITED_MAX) {
+        evidence.extend(view.launch_evidence());
+        evidence.extend(view.events(TimelineRole::Grant).take(1).map(|event| event.event_id.clone()));
+    }
+    Verdict::fires(Finding {
+        explanation: format!(
+            "For {} in account {account_id}, region {region}, the keys cannot be told, or not fully: {says}. Their \
+             volumes may be encrypted or not, and under any key.",
+            count(affected.len(), "launch")
+        ),
+        evidence,
+        ruled_out: Vec::new(),
+        missing: vec![
+            "the KMS events of these launches: in another trail, in Event history (90 days), or nowhere"
+                .to_owned(),
+        ],
+        remediation: Some(remedy::words(
+            "Let a trail record management events of KMS, reads and writes (ReadWriteType All, nothing excluded), or \
+             read the last 90 days with the source lookup:.",
+            format!("event selectors of the trail of account {account_id}"),
+        )),
+        ..RULE.finding(
+            Subject::place(account_id, region),
+            if selectors.is_some() { Confidence::Observed } else { Confidence::Inferred },
+            format!(
+                "KMS events of {} in account {account_id}, {region} are not in this archive",
+                count(affected.len(), "launch")
+            ),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RULE;
+    use crate::correlate::Confidence;
+    use crate::rules::rule::Verdict;
+    use crate::rules::testing::{KEY, Log, OTHER_KEY, is_undetermined, of_fleet, only_finding};
+
+    fn selectors(log: &mut Log, at: &str, selector: &str) {
+        let rest = format!(
+            r#""requestParameters":{{"trailName":"main","eventSelectors":[{selector}]}},"responseElements":{{"trailARN":"arn:aws:cloudtrail:us-east-1:111122223333:trail/main"}}"#
+        );
+        log.by_terraform(at, ("cloudtrail", "PutEventSelectors"), &rest);
+    }
+
+    #[test]
+    fn fires_when_the_selectors_exclude_kms() {
+        let mut log = Log::new();
+        selectors(
+            &mut log,
+            "09:00:00",
+            r#"{"readWriteType":"All","includeManagementEvents":true,"excludeManagementEventSources":["kms.amazonaws.com"]}"#,
+        );
+        let set = log.last_id();
+        log.launch("a", "10:00:00").registered("a", "10:01:00");
+        let finding = only_finding(of_fleet(&RULE, &log.case()));
+        assert_eq!(finding.confidence, Confidence::Observed);
+        assert!(finding.evidence.contains(&set));
+        assert!(finding.explanation.contains("since then it excludes KMS events"), "{}", finding.explanation);
+    }
+
+    #[test]
+    fn fires_as_inferred_when_only_writes_are_there() {
+        let mut log = Log::new();
+        log.template(KEY).launch("a", "10:00:00").grant("a", "10:00:01", KEY);
+        let finding = only_finding(of_fleet(&RULE, &log.case()));
+        assert_eq!(finding.confidence, Confidence::Inferred);
+        assert!(finding.explanation.contains("read-only events are left out"));
+    }
+
+    #[test]
+    fn fires_as_inferred_without_a_single_kms_event() {
+        let mut log = Log::new();
+        log.launch("a", "10:00:00").registered("a", "10:01:00");
+        assert_eq!(only_finding(of_fleet(&RULE, &log.case())).confidence, Confidence::Inferred);
+    }
+
+    #[test]
+    fn silent_where_launches_show_their_keys_though_a_trail_excludes_them() {
+        let mut log = Log::new();
+        selectors(
+            &mut log,
+            "09:00:00",
+            r#"{"readWriteType":"All","includeManagementEvents":true,"excludeManagementEventSources":["kms.amazonaws.com"]}"#,
+        );
+        log.healthy("a", "10:00:00", KEY);
+        assert_eq!(of_fleet(&RULE, &log.case()), [Verdict::Silent]);
+    }
+
+    #[test]
+    fn undetermined_where_only_some_launches_show_none() {
+        let mut log = Log::new();
+        log.healthy("a", "10:00:00", OTHER_KEY).launch("b", "10:05:00");
+        let verdicts = of_fleet(&RULE, &log.case());
+        assert!(verdicts.iter().any(is_undetermined), "{verdicts:?}");
+    }
+}
