@@ -144,7 +144,10 @@ fn no_layer_imports_an_upper_one() {
 fn the_table_itself_has_no_circle() {
     for (index, (layer, allowed)) in LAYERS.iter().enumerate() {
         for lower in *allowed {
-            assert!(LAYERS[..index].iter().any(|(known, _)| known == lower), "{layer} may not import {lower}");
+            assert!(
+                LAYERS[..index].iter().any(|(known, _)| known == lower),
+                "{layer} may not import {lower}"
+            );
         }
     }
 }
@@ -155,7 +158,10 @@ fn an_upward_import_is_caught_in_every_form() {
         wrong_imports(layer, source, depth).into_iter().map(|import| import.module).collect()
     };
     assert_eq!(caught("event", "use crate::archive::read;", 1), ["archive"]);
-    assert_eq!(caught("rules", "use crate::{\n    event::{Event, Id},\n    report::Style,\n};", 2), ["report"]);
+    assert_eq!(
+        caught("rules", "use crate::{\n    event::{Event, Id},\n    report::Style,\n};", 2),
+        ["report"]
+    );
     assert_eq!(caught("correlate", "fn f() { crate::source::disk::list(p); }", 2), ["source"]);
     assert_eq!(caught("policy", "pub(crate) use super::super::manifest::Key;", 2), ["manifest"]);
     assert_eq!(caught("report", "use super::{csv, archive::Quiet};", 1), ["archive"]);

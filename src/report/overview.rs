@@ -10,6 +10,7 @@ use super::sanitize::sanitize;
 use super::style::{Line, Tone};
 use super::table::{Layout, write_more};
 use super::wrap::wrapped;
+use crate::correlate::Confidence;
 use crate::rules::{Finding, Incident, Severity};
 
 /// Incidents told before the rest is counted.
@@ -38,7 +39,8 @@ pub fn write_incidents(
             Severity::Low | Severity::Info => Tone::Plain,
         };
         let label = incident.severity.name();
-        let title = format!("{} [{}]", incident.title, incident.rules.join(" "));
+        let sure = if incident.confidence == Confidence::Inferred { "inferred: " } else { "" };
+        let title = format!("{sure}{} [{}]", incident.title, incident.rules.join(" "));
         let mut lines = prose(&title, layout).into_iter();
         Line::new(layout.style)
             .push(tone, label)
@@ -89,12 +91,14 @@ fn write_indented(
 #[cfg(test)]
 mod tests {
     use super::write_incidents;
+    use crate::correlate::Confidence;
     use crate::report::{Layout, is_hazardous};
     use crate::rules::{Incident, Severity};
 
     fn incident(severity: Severity, title: &str) -> Incident {
         Incident {
             severity,
+            confidence: Confidence::Observed,
             began_at: None,
             last_at: None,
             title: title.to_owned(),
