@@ -60,6 +60,17 @@ fn a_node_that_was_running_when_ended_did_not_die_of_a_refusal() {
 }
 
 #[test]
+fn a_caller_that_may_not_decrypt_does_not_kill_its_node() {
+    // EC2 opens volumes with the grants: the caller's own right to decrypt is not needed.
+    assert_eq!(node_with(&[refused(1, "Decrypt", KEY, "r1")]), "-");
+}
+
+#[test]
+fn a_refusal_whose_retry_went_well_does_not_kill_a_node_that_opened_its_volume() {
+    assert_eq!(node_with(&[refused(0, "GenerateDataKeyWithoutPlaintext", KEY, "r1")]), "-");
+}
+
+#[test]
 fn an_aborted_launch_has_its_network_interface_removed_or_is_found_dying() {
     assert_eq!(end_of(&[launch(0, &[A], "r1"), cleaned_up(15, "r1")]), "launch-aborted");
     assert_eq!(end_of(&[launch(0, &[A], "r1"), cleaned_up(15, "r2")]), "-", "another request");
@@ -93,12 +104,6 @@ fn an_unregistered_node_ended_by_karpenter_after_a_quarter_of_an_hour_timed_out(
 }
 
 #[test]
-fn a_node_that_was_given_a_persistent_volume_had_registered() {
-    let more = [attach(180, "vol-0f", A, "a1"), terminate(15 * MINUTE, A, "running")];
-    assert_eq!(node_with(&more), "terminated-by-karpenter");
-}
-
-#[test]
 fn karpenter_hears_of_an_interruption_first() {
     let karpenters = || terminate(600, A, "running");
     let spot = "spot-interruption";
@@ -113,7 +118,9 @@ fn karpenter_hears_of_an_interruption_first() {
 
 #[test]
 fn an_attempt_that_failed_ends_nothing() {
-    for code in ["Client.UnauthorizedOperation", "Client.DryRunOperation", "Client.InvalidInstanceID.NotFound"] {
+    for code in
+        ["Client.UnauthorizedOperation", "Client.DryRunOperation", "Client.InvalidInstanceID.NotFound"]
+    {
         assert_eq!(node_with(&[by_person(terminate(600, A, "running")).fails(code, "x")]), "-", "{code}");
     }
     let failed = by_person(terminate(600, A, "running")).fails("Client.UnauthorizedOperation", "x");
@@ -126,7 +133,8 @@ fn one_call_ends_many() {
         .iter()
         .map(|id| format!(r#"{{"instanceId":"{id}","previousState":{{"code":16,"name":"running"}}}}"#))
         .collect();
-    let batch = terminate(600, A, "running").answers(format!(r#"{{"instancesSet":{{"items":[{}]}}}}"#, states.join(",")));
+    let batch = terminate(600, A, "running")
+        .answers(format!(r#"{{"instancesSet":{{"items":[{}]}}}}"#, states.join(",")));
     let records = [launch(0, &[A], "r1"), launch(0, &["i-0b"], "r2"), launch(0, &["i-0c"], "r3"), batch];
     let case = case(&records);
     for instance in ["i-0a", "i-0b", "i-0c"] {
@@ -140,7 +148,12 @@ fn auto_scaling_is_told_from_people() {
         .by(person(), AWS_CLI)
         .asks(r#"{"instanceId":"i-0a","shouldDecrementDesiredCapacity":true}"#);
     assert_eq!(node_with(&[service]), "terminated-by-autoscaling");
-    let role = role_session(ACCOUNT, "AWSServiceRoleForAutoScaling", "AutoScaling", Some("autoscaling.amazonaws.com"));
+    let role = role_session(
+        ACCOUNT,
+        "AWSServiceRoleForAutoScaling",
+        "AutoScaling",
+        Some("autoscaling.amazonaws.com"),
+    );
     let ec2 = terminate(600, A, "running").by(role, "autoscaling.amazonaws.com");
     assert_eq!(node_with(&[ec2]), "terminated-by-autoscaling");
 }

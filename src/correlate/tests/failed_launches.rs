@@ -45,7 +45,11 @@ fn a_fleet_that_made_nothing_fails_once_per_code() {
 fn one_error_may_be_an_object() {
     let item = r#"{"errorCode":"MaxSpotInstanceCountExceeded","errorMessage":"no"}"#;
     for set in [item.to_owned(), format!(r#"{{"item":{item}}}"#), format!(r#"{{"items":[{item}]}}"#)] {
-        assert_eq!(failures_of(&[fleet(0, "{}", &set)]), ["CreateFleet MaxSpotInstanceCountExceeded 1"], "{set}");
+        assert_eq!(
+            failures_of(&[fleet(0, "{}", &set)]),
+            ["CreateFleet MaxSpotInstanceCountExceeded 1"],
+            "{set}"
+        );
     }
 }
 
@@ -66,8 +70,8 @@ fn codes_with_and_without_prefix_are_one() {
 #[test]
 fn a_partly_fulfilled_fleet_is_no_failure() {
     let partly = fleet(0, &fleet_item(r#"["i-0a"]"#), &errors(&["InsufficientInstanceCapacity"]));
-    assert_eq!(failures_of(&[partly.clone()]), [""; 0]);
-    assert_eq!(case(&[partly.clone()]).nodes.len(), 1);
+    assert_eq!(failures_of(std::slice::from_ref(&partly)), [""; 0]);
+    assert_eq!(case(std::slice::from_ref(&partly)).nodes.len(), 1);
     let inner = inner_attempt("Server.InsufficientInstanceCapacity");
     assert_eq!(failures_of(&[partly, inner]), [""; 0]);
 }
@@ -115,17 +119,27 @@ fn dry_runs_are_neither_launches_nor_failures() {
     assert_eq!(failures_of(&[flagged("true"), flagged("\"true\"")]), [""; 0]);
     let direct = launch_with(0, &[], "r1", "").by(session(ACCOUNT, SESSION, None), KARPENTER);
     for code in ["Client.DryRunOperation", "Client.UnauthorizedOperation"] {
-        assert_eq!(failures_of(&[direct.clone().fails(code, "Encoded authorization failure message: x")]), [""; 0]);
+        assert_eq!(
+            failures_of(&[direct.clone().fails(code, "Encoded authorization failure message: x")]),
+            [""; 0]
+        );
     }
 }
 
 #[test]
 fn failures_of_others_are_not_karpenters() {
     let persons = fleet(0, "{}", &errors(&["InsufficientInstanceCapacity"])).by(person(), AWS_CLI);
-    assert_eq!(failures_of(&[persons.clone()]), [""; 0]);
+    assert_eq!(failures_of(std::slice::from_ref(&persons)), [""; 0]);
     assert_eq!(failures(&case_of_all(&[persons])).len(), 1);
-    let role = role_session(ACCOUNT, "AWSServiceRoleForAutoScaling", "AutoScaling", Some("autoscaling.amazonaws.com"));
-    let groups = launch_with(0, &[], "r1", "").by(role, "autoscaling.amazonaws.com").fails("Client.VcpuLimitExceeded", "x");
+    let role = role_session(
+        ACCOUNT,
+        "AWSServiceRoleForAutoScaling",
+        "AutoScaling",
+        Some("autoscaling.amazonaws.com"),
+    );
+    let groups = launch_with(0, &[], "r1", "")
+        .by(role, "autoscaling.amazonaws.com")
+        .fails("Client.VcpuLimitExceeded", "x");
     assert_eq!(failures_of(&[groups]), [""; 0]);
 }
 

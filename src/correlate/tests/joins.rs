@@ -140,7 +140,7 @@ fn a_node_that_spot_evicted_an_hour_later_was_not_refused_at_its_launch() {
 fn two_nodes_of_one_second_keep_their_own_refusals() {
     let launches = [configured(KEY), launch(0, &[A], "r1"), launch(0, &[B], "r2")];
     let by_id = refused(1, "GenerateDataKeyWithoutPlaintext", KEY, "r1");
-    let alone = case(&all(&[&launches, &[by_id.clone()]]));
+    let alone = case(&all(&[&launches, std::slice::from_ref(&by_id)]));
     assert_eq!((says(&alone, A), says(&alone, B)), (DENIED.into(), NOTHING.into()));
     let other = refused(1, "CreateGrant", KEY, "k9");
     let both = case(&all(&[&launches, &[by_id, other]]));
@@ -197,7 +197,8 @@ fn fleet_instances_are_found_in_every_nesting() {
         r#"{"item":{"instanceId":"i-0a"}}"#,
         r#"{"item":[{"instanceId":"i-0a"}]}"#,
     ] {
-        let case = case(&[configured(KEY), fleet(0, &fleet_item(ids), "\"\""), grant(1, "vol-0a", A, KEY, "k1")]);
+        let case =
+            case(&[configured(KEY), fleet(0, &fleet_item(ids), "\"\""), grant(1, "vol-0a", A, KEY, "k1")]);
         assert_eq!(says(&case, A), "match configured [KEY] -", "{ids}");
         assert_eq!(node(&case, A).nodepool.as_deref(), Some("general"));
         assert_eq!(node(&case, A).fleet_id.as_deref(), Some(FLEET));
@@ -251,15 +252,30 @@ fn a_fleet_whose_answer_was_left_out_is_joined_by_client_token_or_tag() {
     }
 }
 
+/// The fleet says spot and names the template; RunInstances says neither. Either may be stamped first.
+fn cases_of_the_fleets_word() -> Vec<(i64, crate::correlate::Case)> {
+    let set = fleet_item(r#"["i-0a"]"#).replace("on-demand", "spot");
+    let case_at = |second| case(&[configured(KEY), fleet(second, &set, "{}"), bare_launch("", "")]);
+    [2, 1, 0].map(|second| (second, case_at(second))).into()
+}
+
 #[test]
-fn what_only_the_fleet_says_stays_known_whichever_event_comes_first() {
-    for second in [0, 1, 2] {
-        let set = fleet_item(r#"["i-0a"]"#).replace("on-demand", "spot");
-        let case = case(&[configured(KEY), fleet(second, &set, "{}"), bare_launch("", "")]);
+fn the_template_that_only_the_fleet_names_stays_known_whichever_event_comes_first() {
+    for (second, case) in cases_of_the_fleets_word() {
         let node = node(&case, A);
         assert_eq!(node.launch_template.as_ref().map(|template| &*template.id), Some("lt-0a"), "{second} s");
-        assert_eq!(node.capacity_type, Some(crate::correlate::CapacityType::Spot), "{second} s");
-        assert_eq!(node.expected_key.as_ref().and_then(|key| key.key_arn.as_deref()), Some(KEY), "{second} s");
+        assert_eq!(
+            node.expected_key.as_ref().and_then(|key| key.key_arn.as_deref()),
+            Some(KEY),
+            "{second} s"
+        );
+    }
+}
+
+#[test]
+fn the_capacity_type_that_only_the_fleet_names_stays_known_whichever_event_comes_first() {
+    for (second, case) in cases_of_the_fleets_word() {
+        assert_eq!(node(&case, A).capacity_type, Some(crate::correlate::CapacityType::Spot), "{second} s");
     }
 }
 
@@ -327,9 +343,44 @@ fn a_restart_does_not_make_a_launch_volume_one_attached_later() {
         .asks(r#"{"instancesSet":{"items":[{"instanceId":"i-0a"}]}}"#)
         .answers(r#"{"instancesSet":{"items":[{"instanceId":"i-0a","previousState":{"code":80,"name":"stopped"}}]}}"#);
     for request in ["r1", "k1"] {
-        let restarted = [start.clone(), grant(7200, "vol-0a", A, KEY, "s1"), decrypt(7201, "vol-0a", A, KEY, "s1")];
+        let restarted =
+            [start.clone(), grant(7200, "vol-0a", A, KEY, "s1"), decrypt(7201, "vol-0a", A, KEY, "s1")];
         let case = case(&all(&[&one_launch(), &opened(1, "vol-0a", A, KEY, request), &restarted]));
         assert_eq!(volumes(&case, A), ["launch used KEY vol-0a"], "request {request}");
         assert_eq!(says(&case, A), "match configured [KEY] -", "request {request}");
     }
+}
+
+#[test]
+fn a_volume_only_opened_later_is_attached_later_whatever_joined_the_launchs() {
+    let later = [decrypt(3600, "vol-0f", A, OTHER, "d1")];
+    for request in ["r1", "k1"] {
+        let case = case(&all(&[&one_launch(), &opened(1, "vol-0a", A, KEY, request), &later]));
+        assert_eq!(
+            volumes(&case, A),
+            ["launch used KEY vol-0a", "attached-later used OTHER vol-0f"],
+            "request {request}"
+        );
+    }
+}
+
+#[test]
+fn a_refused_second_volume_is_not_lost_because_the_first_one_opened() {
+    // Each volume has a request id of its own; EC2 gave the launch up.
+    let devices = format!("[{},{}]", mapping("/dev/xvda", KEY), mapping("/dev/xvdb", OTHER));
+    let records = all(&[
+        &[template(-60, "lt-0a", &devices), launch(0, &[A], "r1")],
+        &opened(1, "vol-0a", A, KEY, "k1"),
+        &[data_key(1, "vol-0b", OTHER, "k2"), refused(2, "CreateGrant", OTHER, "k2"), cleaned_up(15, "r1")],
+    ]);
+    let case = case(&records);
+    assert_eq!(volumes(&case, A), ["launch used KEY vol-0a", "launch denied OTHER vol-0b"]);
+    assert_eq!(says(&case, A), "denied configured [KEY] kms-denied?");
+}
+
+#[test]
+fn the_fleet_names_the_template_where_nothing_else_does() {
+    let set = r#"{"item":{"lifecycle":"on-demand","instanceIds":["i-0a"]}}"#;
+    let records = all(&[&[configured(KEY), fleet(0, set, "{}")], &opened(1, "vol-0a", A, OTHER, "k1")]);
+    assert_eq!(says(&case(&records), A), "mismatch unknown [OTHER] -");
 }

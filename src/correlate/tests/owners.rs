@@ -29,11 +29,20 @@ fn karpenters_own() {
 fn look_alike_tags_make_no_karpenter_node() {
     let look_alikes = [
         ("a person with the CLI", launch(0, &[A], "r1").by(person(), AWS_CLI)),
-        ("Terraform", launch(0, &[A], "r1").by(person(), "APN/1.0 HashiCorp/1.0 Terraform/1.9.0 terraform-provider-aws/5.0")),
+        (
+            "Terraform",
+            launch(0, &[A], "r1")
+                .by(person(), "APN/1.0 HashiCorp/1.0 Terraform/1.9.0 terraform-provider-aws/5.0"),
+        ),
         (
             "an Auto Scaling group",
             launch(0, &[A], "r1").by(
-                role_session(ACCOUNT, "AWSServiceRoleForAutoScaling", "AutoScaling", Some("autoscaling.amazonaws.com")),
+                role_session(
+                    ACCOUNT,
+                    "AWSServiceRoleForAutoScaling",
+                    "AutoScaling",
+                    Some("autoscaling.amazonaws.com"),
+                ),
                 "autoscaling.amazonaws.com",
             ),
         ),
@@ -48,11 +57,9 @@ fn look_alike_tags_make_no_karpenter_node() {
 #[test]
 fn a_persons_fleet_with_karpenters_tags_is_not_karpenters() {
     let persons = fleet(0, &fleet_item("\"i-0a\""), "{}").by(person(), AWS_CLI);
-    let launch = launch(0, &[A], "r1").by(
-        person().replace('}', r#","invokedBy":"ec2fleet.amazonaws.com"}"#),
-        "ec2fleet.amazonaws.com",
-    );
-    assert_eq!(provisioner(&[persons.clone()]), Provisioner::Other);
+    let launch = launch(0, &[A], "r1")
+        .by(person().replace('}', r#","invokedBy":"ec2fleet.amazonaws.com"}"#), "ec2fleet.amazonaws.com");
+    assert_eq!(provisioner(std::slice::from_ref(&persons)), Provisioner::Other);
     assert_eq!(provisioner(&[karpenter_is_known(), persons, launch]), Provisioner::Other);
 }
 
@@ -83,7 +90,11 @@ fn every_era_of_tags() {
     };
     let some = |text: &str| Some(std::sync::Arc::<str>::from(text));
     assert_eq!(
-        era(&[("karpenter.sh/provisioner-name", "p"), ("kubernetes.io/cluster/c", "owned"), ("Name", "karpenter.sh/provisioner-name/p")]),
+        era(&[
+            ("karpenter.sh/provisioner-name", "p"),
+            ("kubernetes.io/cluster/c", "owned"),
+            ("Name", "karpenter.sh/provisioner-name/p")
+        ]),
         (some("p"), None, some("c"))
     );
     assert_eq!(
@@ -91,11 +102,20 @@ fn every_era_of_tags() {
         (some("p"), None, some("c"))
     );
     assert_eq!(
-        era(&[("karpenter.sh/nodepool", "n"), ("karpenter.k8s.aws/ec2nodeclass", "k"), ("karpenter.sh/managed-by", "x"), ("kubernetes.io/cluster/c", "owned")]),
+        era(&[
+            ("karpenter.sh/nodepool", "n"),
+            ("karpenter.k8s.aws/ec2nodeclass", "k"),
+            ("karpenter.sh/managed-by", "x"),
+            ("kubernetes.io/cluster/c", "owned")
+        ]),
         (some("n"), some("k"), some("c"))
     );
     assert_eq!(
-        era(&[("karpenter.sh/nodepool", "n"), ("kubernetes.io/cluster/x", "owned"), ("eks:eks-cluster-name", "c")]),
+        era(&[
+            ("karpenter.sh/nodepool", "n"),
+            ("kubernetes.io/cluster/x", "owned"),
+            ("eks:eks-cluster-name", "c")
+        ]),
         (some("n"), None, some("c"))
     );
 }
@@ -103,7 +123,12 @@ fn every_era_of_tags() {
 #[test]
 fn auto_mode_is_not_the_customers_karpenter() {
     let tags = r#""tagSpecificationSet":{"items":[{"resourceType":"instance","tags":[{"key":"eks:eks-cluster-name","value":"demo"},{"key":"eks:kubernetes-node-pool-name","value":"system"},{"key":"eks:kubernetes-node-class-name","value":"default"}]}]}"#;
-    let role = role_session(ACCOUNT, "eks-cluster-role", "aws-go-sdk-1768825272022703283", Some("ec2fleet.amazonaws.com"));
+    let role = role_session(
+        ACCOUNT,
+        "eks-cluster-role",
+        "aws-go-sdk-1768825272022703283",
+        Some("ec2fleet.amazonaws.com"),
+    );
     let launch = launch(0, &[A], "r1")
         .by(role, "ec2fleet.amazonaws.com")
         .asks(format!(r#"{{"instancesSet":{{"items":[{{"minCount":1,"maxCount":1}}]}},{tags}}}"#));
@@ -117,7 +142,12 @@ fn auto_mode_is_not_the_customers_karpenter() {
 #[test]
 fn an_auto_scaling_group_that_uses_a_fleet_is_not_karpenters() {
     let token = format!(r#""clientToken":"{FLEET}-0","#);
-    let role = role_session(ACCOUNT, "AWSServiceRoleForAutoScaling", "AutoScaling", Some("autoscaling.amazonaws.com"));
+    let role = role_session(
+        ACCOUNT,
+        "AWSServiceRoleForAutoScaling",
+        "AutoScaling",
+        Some("autoscaling.amazonaws.com"),
+    );
     let launch = launch_with(0, &[A], "r1", &token).by(role, "autoscaling.amazonaws.com");
     assert_eq!(provisioner(&[karpenter_is_known(), launch]), Provisioner::Autoscaling);
 }

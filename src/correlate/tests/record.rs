@@ -13,7 +13,8 @@ pub(super) const THIRD: &str = "arn:aws:kms:us-east-1:111122223333:key/cccccccc-
 pub(super) const KEY_ID: &str = "aaaaaaaa-1111-4111-8111-111111111111";
 pub(super) const SESSION: &str = "1768825272022703283";
 pub(super) const KARPENTER: &str = "aws-sdk-go-v2/1.36.3 ua/2.1 os/linux lang/go#1.24.2 md/GOOS#linux md/GOARCH#amd64 api/ec2#1.215.0 karpenter.sh-1.5.0 m/h";
-pub(super) const AWS_CLI: &str = "aws-cli/2.32.3 md/awscrt#0.28.4 ua/2.1 os/linux#6.1 md/command#ec2.terminate-instances";
+pub(super) const AWS_CLI: &str =
+    "aws-cli/2.32.3 md/awscrt#0.28.4 ua/2.1 os/linux#6.1 md/command#ec2.terminate-instances";
 pub(super) const FLEET: &str = "fleet-1fb4718e-e78e-4e3e-0c18-ad80e56dbf97";
 const EC2: &str = "ec2-frontend-api.amazonaws.com";
 
@@ -204,7 +205,12 @@ pub(super) fn tags(key: &str, value: &str) -> String {
 
 /// RunInstances of one or more instances by EC2 Fleet for Karpenter.
 pub(super) fn launch(second: i64, instances: &[&str], request_id: &str) -> Record {
-    launch_with(second, instances, request_id, r#""launchTemplate":{"launchTemplateId":"lt-0a","version":"1"},"#)
+    launch_with(
+        second,
+        instances,
+        request_id,
+        r#""launchTemplate":{"launchTemplateId":"lt-0a","version":"1"},"#,
+    )
 }
 
 pub(super) fn launch_with(second: i64, instances: &[&str], request_id: &str, members: &str) -> Record {
@@ -312,7 +318,9 @@ pub(super) fn infrastructure(instance: &str) -> String {
 pub(super) fn decrypt(second: i64, volume: &str, instance: &str, key: &str, request_id: &str) -> Record {
     kms(second, "Decrypt", request_id)
         .by(infrastructure(instance), "AWS Internal")
-        .asks(format!(r#"{{"encryptionContext":{{"aws:ebs:id":"{volume}"}},"encryptionAlgorithm":"SYMMETRIC_DEFAULT"}}"#))
+        .asks(format!(
+            r#"{{"encryptionContext":{{"aws:ebs:id":"{volume}"}},"encryptionAlgorithm":"SYMMETRIC_DEFAULT"}}"#
+        ))
         .resource(key)
 }
 

@@ -89,12 +89,20 @@ fn a_key_that_cannot_be_used_is_denied_as_failed() {
 fn a_refusal_that_does_not_name_its_key_is_still_a_refusal() {
     let cut = format!("{}{}", &not_authorized("CreateGrant", "arn:aws:kms:us-east-1:1111")[..150], "...");
     let ambiguous = "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access.";
-    for (code, message) in [("AccessDenied", cut.as_str()), ("AccessDeniedException", ambiguous), ("AccessDenied", "")] {
+    for (code, message) in
+        [("AccessDenied", cut.as_str()), ("AccessDeniedException", ambiguous), ("AccessDenied", "")]
+    {
         let failure = failed(1, "CreateGrant", code, message, "r1");
         let case = case(&all(&[&one_launch(), &[failure]]));
         assert_eq!(says(&case, A), "denied unknown [] kms-denied", "{message}");
     }
-    let missing = failed(1, "CreateGrant", "NotFoundException", "Alias arn:aws:kms:us-east-1:111122223333:alias/x is not found.", "r1");
+    let missing = failed(
+        1,
+        "CreateGrant",
+        "NotFoundException",
+        "Alias arn:aws:kms:us-east-1:111122223333:alias/x is not found.",
+        "r1",
+    );
     assert_eq!(says(&case(&all(&[&one_launch(), &[missing]])), A), "denied unknown [] kms-key-unusable");
 }
 
@@ -151,7 +159,9 @@ fn denied_wins_over_mismatch_and_permission_over_state() {
 
 #[test]
 fn refused_re_encryption_names_the_key_that_refused() {
-    for (action, key, origin) in [("ReEncryptTo", KEY, "configured"), ("ReEncryptFrom", OTHER, "ami-snapshot")] {
+    for (action, key, origin) in
+        [("ReEncryptTo", KEY, "configured"), ("ReEncryptFrom", OTHER, "ami-snapshot")]
+    {
         let refusal = failed(1, "ReEncrypt", "AccessDenied", &not_authorized(action, key), "r1");
         let case = case(&all(&[&one_launch(), &[refusal]]));
         assert_eq!(says(&case, A), format!("denied {origin} [] kms-denied"), "{action}");
