@@ -178,6 +178,12 @@ impl<'a> Index<'a> {
             match &event.detail {
                 Detail::Volume(change) => {
                     index.others.extend(&event.request_id);
+                    if let (VolumeChange::Attached { instance_id: Some(instance), .. }, Some(request)) =
+                        (change, &event.request_id)
+                        && let Some(&draft) = drafts.by_instance.get(instance)
+                    {
+                        index.attachments.insert(request, draft);
+                    }
                     if let (
                         VolumeChange::Attached { volume_id: Some(volume), instance_id: Some(instance) },
                         None,

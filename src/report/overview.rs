@@ -95,6 +95,7 @@ mod tests {
     fn incident(severity: Severity, title: &str) -> Incident {
         Incident {
             severity,
+            confidence: crate::correlate::Confidence::Observed,
             began_at: None,
             last_at: None,
             title: title.to_owned(),

@@ -267,6 +267,27 @@ mod tests {
     }
 
     #[test]
+    fn fires_for_missing_reads_though_an_older_trail_excluded_kms() {
+        let mut log = Log::new();
+        selectors(
+            &mut log,
+            "09:00:00",
+            r#"{"readWriteType":"All","includeManagementEvents":true,"excludeManagementEventSources":["kms.amazonaws.com"]}"#,
+        );
+        log.launch("a", "10:00:00").grant("a", "10:00:01", KEY);
+        let finding = only_finding(of_fleet(&RULE, &log.case()));
+        assert_eq!(finding.confidence, Confidence::Inferred);
+        assert!(finding.explanation.contains("read-only events are left out"), "{}", finding.explanation);
+    }
+
+    #[test]
+    fn silent_where_only_one_launch_lacks_its_reads() {
+        let mut log = Log::new();
+        log.healthy("a", "10:00:00", KEY).launch("b", "10:05:00").grant("b", "10:05:01", KEY);
+        assert_eq!(of_fleet(&RULE, &log.case()), [Verdict::Silent]);
+    }
+
+    #[test]
     fn undetermined_where_only_some_launches_show_none() {
         let mut log = Log::new();
         log.healthy("a", "10:00:00", OTHER_KEY).launch("b", "10:05:00");
