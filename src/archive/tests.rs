@@ -8,7 +8,7 @@ use super::{Fate, Place, Quiet, ReadOptions, RecordSink, raw_record, read_with};
 use crate::event::{Coverage, LossKind, ParseError, relevance};
 use crate::source::SourceObject;
 
-/// Keeps what it gets, by the founder of all decisions: a plain parse with serde_json and the relevance table.
+/// Keeps what it gets if a plain parse and the relevance table say so.
 #[derive(Default)]
 pub(super) struct Collector {
     /// Object, index, text.

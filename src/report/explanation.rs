@@ -25,7 +25,7 @@ use crate::correlate::{
     Case, Confidence, KeyOrigin, KeySummary, KeyVerdict, Node, TerminationCause, TimelineEntry,
     VolumeOutcome, VolumeRole,
 };
-use crate::event::{Id, Origin, Text, Timestamp};
+use crate::event::{Id, ObjectCounts, Origin, RecordCounts, Scope, Text, Timestamp};
 use crate::rules::{self, Document, Finding, Severity};
 
 pub use markdown::write_explanation_markdown;
@@ -55,6 +55,8 @@ pub struct Explanation {
     remedies: Vec<Remedy>,
     /// Every event that is cited: its number, its id and where it was read.
     custody: Vec<Exhibit>,
+    /// What was read.
+    reading: Reading,
 }
 
 /// What was asked for.
@@ -271,6 +273,50 @@ struct Exhibit {
     time: Timestamp,
     /// Where it was read.
     origin: Origin,
+}
+
+/// What was read for an explanation.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Reading {
+    /// Objects by fate.
+    objects: ObjectCounts,
+    /// Records by fate.
+    records: RecordCounts,
+    /// Objects and records that could not be (wholly) read; `keytrail analyze` lists them.
+    losses: u64,
+    /// The subject's account and region, as far as records of them were seen.
+    scope: Option<Scope>,
+}
+
+impl Reading {
+    fn of(case: &Case, account_id: Option<&Text>, region: Option<&Text>) -> Self {
+        let coverage = &case.coverage;
+        let is_subjects =
+            |scope: &Scope| Some(&scope.account_id) == account_id && Some(&scope.region) == region;
+        Self {
+            objects: coverage.objects,
+            records: coverage.records,
+            losses: coverage.losses.len() as u64,
+            scope: coverage.reported_scopes().into_iter().find(is_subjects),
+        }
+    }
+
+    fn sentence(&self) -> String {
+        let scope = match &self.scope {
+            Some(Scope { account_id, region, first_event: Some(first), last_event: Some(last), .. }) => {
+                let (first, last) = (wording::moment(*first), wording::moment(*last));
+                format!("; {} {} from {first} to {last} UTC", wording::cut(account_id), wording::cut(region))
+            }
+            _ => String::new(),
+        };
+        let lost = match self.losses {
+            0 => "nothing lost".to_owned(),
+            1 => "1 loss: what it held is not known".to_owned(),
+            losses => format!("{losses} losses: what they held is not known"),
+        };
+        let objects = wording::counted(self.objects.read, "object");
+        format!("{} in {objects} read, {lost}{scope}", wording::counted(self.records.read, "record"))
+    }
 }
 
 /// The JSON document: an explanation and what wrote it.

@@ -89,13 +89,14 @@ fn write_indented(
 #[cfg(test)]
 mod tests {
     use super::write_incidents;
+    use crate::correlate::Confidence;
     use crate::report::{Layout, is_hazardous};
     use crate::rules::{Incident, Severity};
 
     fn incident(severity: Severity, title: &str) -> Incident {
         Incident {
             severity,
-            confidence: crate::correlate::Confidence::Observed,
+            confidence: Confidence::Observed,
             began_at: None,
             last_at: None,
             title: title.to_owned(),

@@ -8,8 +8,12 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use super::exhibit;
 use super::node::{cause, each_once, missing, remedies, step};
 use super::wording::{counted, cut, moment, refusal, state};
-use super::{Asked, Cause, Explanation, KeyAccount, NodeGroup, RefusalGroup, Step, SubjectKind, Verdict};
-use crate::correlate::{Case, DefaultKey, KeySummary, Node, TimelineRole, WrittenKey, is_same_key};
+use super::{
+    Asked, Cause, Explanation, KeyAccount, NodeGroup, Reading, RefusalGroup, Step, SubjectKind, Verdict,
+};
+use crate::correlate::{
+    Case, DefaultKey, KeySummary, Node, TimelineRole, VolumeOutcome, WrittenKey, is_same_key,
+};
 use crate::event::{Denial, Detail, Id, KeyArn, KmsOperation, Text, Timestamp};
 use crate::report::abbreviate::{short_key, short_principal};
 use crate::report::document::contract_name;
@@ -49,13 +53,14 @@ pub(super) fn explain(case: &Case, findings: &[Finding], arn: &Text, given: &str
         .collect();
     Explanation {
         subject: Asked { given: given.to_owned(), kind: SubjectKind::Key, id: arn.clone() },
-        verdict: verdict(case, &summary, &refusals),
+        verdict: verdict(case, &summary, &nodes, &refusals),
         causes,
         timeline,
         ruled_out: each_once(firsts.iter().flat_map(|finding| &finding.ruled_out)),
         missing: missing(findings, &firsts),
         remedies: remedies(&relevant),
         custody,
+        reading: Reading::of(case, summary.account_id.as_ref(), summary.region.as_ref()),
         node: None,
         key: Some(KeyAccount { summary, node_groups: groups(&nodes), refusals }),
     }
@@ -254,25 +259,26 @@ fn groups(nodes: &[&Node]) -> Vec<NodeGroup> {
     groups
 }
 
-fn verdict(case: &Case, summary: &KeySummary, refusals: &[RefusalGroup]) -> Verdict {
+fn verdict(case: &Case, summary: &KeySummary, nodes: &[&Node], refusals: &[RefusalGroup]) -> Verdict {
     let name = short_key(&cut(&summary.key_arn));
-    let nodes = usize::try_from(summary.nodes).unwrap_or(usize::MAX);
-    let volumes = usize::try_from(summary.volumes).unwrap_or(usize::MAX);
-    let count = refusals.iter().map(|group| group.count).sum::<u64>();
-    let mut sentence = match nodes {
-        0 => format!("No node of this archive used key {name} or was refused it"),
-        _ => format!(
-            "{} used key {name} or were refused it; {} under it",
-            counted(nodes, "node"),
-            counted(volumes, "volume")
-        ),
+    let is_under = |node: &&&Node, is_used: bool| {
+        node.volumes.iter().any(|volume| {
+            let is_key = volume.key_arn.as_ref().is_some_and(|own| is_same_key(own, &summary.key_arn));
+            is_key && (volume.outcome == VolumeOutcome::Used) == is_used
+        })
     };
-    if nodes == 1 {
-        sentence =
-            format!("1 node used key {name} or was refused it; {} under it", counted(volumes, "volume"));
-    }
+    let used = nodes.iter().filter(|node| is_under(node, true)).count() as u64;
+    let refused = nodes.iter().filter(|node| is_under(node, false)).count() as u64;
+    let volumes = counted(summary.volumes, "volume");
+    let mut sentence = match (used, refused) {
+        (0, 0) => format!("No node of this archive used key {name} or was refused it"),
+        (0, _) => format!("Key {name} was refused to {} and used by none", counted(refused, "node")),
+        (_, 0) => format!("Key {name} was used by {} ({volumes}) and refused to none", counted(used, "node")),
+        _ => format!("Key {name} was used by {} ({volumes}) and refused to {refused}", counted(used, "node")),
+    };
+    let count = refusals.iter().map(|group| group.count).sum::<u64>();
     match refusals.first() {
-        None => sentence.push_str("; no refusals."),
+        None => sentence.push('.'),
         Some(first) => {
             let who = first.principal.as_deref().map_or("an unnamed principal", short_principal);
             let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
@@ -297,7 +303,7 @@ fn verdict(case: &Case, summary: &KeySummary, refusals: &[RefusalGroup]) -> Verd
 /// What is known of the key, as labels and texts.
 pub(super) fn facts(account: &KeyAccount) -> Vec<(&'static str, String)> {
     let key = &account.summary;
-    let mut facts = vec![("key", key.key_arn.to_string())];
+    let mut facts = Vec::new();
     let mut add = |label, text: Option<String>| facts.extend(text.map(|text| (label, text)));
     let aliases: Vec<String> = key.aliases.iter().map(|alias| cut(alias)).collect();
     add("aliases", (!aliases.is_empty()).then(|| aliases.join(", ")));
@@ -311,14 +317,8 @@ pub(super) fn facts(account: &KeyAccount) -> Vec<(&'static str, String)> {
     let at = |time: Option<Timestamp>| time.map(|time| format!("{} UTC", moment(time)));
     add("first used", at(key.first_used));
     add("last used", at(key.last_used));
-    add(
-        "nodes",
-        Some(format!(
-            "{}, {}",
-            counted(usize::try_from(key.nodes).unwrap_or(usize::MAX), "node"),
-            counted(usize::try_from(key.volumes).unwrap_or(usize::MAX), "volume")
-        )),
-    );
+    let (nodes, volumes) = (counted(key.nodes, "node"), counted(key.volumes, "volume"));
+    add("nodes", Some(format!("{nodes}, {volumes}")));
     add(
         "used by",
         (!key.principals.is_empty())
@@ -330,7 +330,7 @@ pub(super) fn facts(account: &KeyAccount) -> Vec<(&'static str, String)> {
 /// A group of nodes, in words.
 pub(super) fn group_text(group: &NodeGroup) -> String {
     const INSTANCES_SHOWN_MAX: usize = 3;
-    let mut text = counted(usize::try_from(group.nodes).unwrap_or(usize::MAX), "node");
+    let mut text = counted(group.nodes, "node");
     if let Some(nodepool) = &group.nodepool {
         text.push_str(&format!(" of nodepool {}", cut(nodepool)));
     }

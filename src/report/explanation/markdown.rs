@@ -37,6 +37,7 @@ pub fn write_explanation_markdown(out: &mut dyn Write, explanation: &Explanation
     write_list(&mut out, "Not in the archive", &explanation.missing)?;
     write_remedies(&mut out, &explanation.remedies)?;
     write_custody(&mut out, explanation)?;
+    writeln!(out, "\n{}", escaped(&explanation.reading.sentence()))?;
     out.flush()
 }
 
@@ -270,10 +271,10 @@ fn cell(text: &str) -> String {
 fn escaped(text: &str) -> String {
     let text = sanitize(text);
     let mut safe = String::with_capacity(text.len() + text.len() / 8);
-    let mut characters = text.char_indices().peekable();
+    let characters = text.char_indices();
     let mut is_start = true;
     let mut digits = false;
-    while let Some((at, character)) = characters.next() {
+    for (at, character) in characters {
         let rest = &text[at..];
         match character {
             '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '$' | '#' => safe.extend(['\\', character]),

@@ -10,7 +10,8 @@ use super::wording::{
     cut, denial_reason, end_sentence, expected_name, moment, origin, source, span, verdict_sentence,
 };
 use super::{
-    Asked, Cause, ConfiguredKey, Explanation, Mark, NodeAccount, Remedy, Step, SubjectKind, UsedKey, Verdict,
+    Asked, Cause, ConfiguredKey, Explanation, Mark, NodeAccount, Reading, Remedy, Step, SubjectKind, UsedKey,
+    Verdict,
 };
 use crate::correlate::{
     Case, Confidence, DefaultKey, KeyOrigin, KeySource, Node, Place, TimelineRef, TimelineRole, Volume,
@@ -58,8 +59,9 @@ pub(super) fn explain(case: &Case, findings: &[Finding], node: &Node, given: &st
         timeline,
         ruled_out: each_once(relevant.iter().flat_map(|finding| &finding.ruled_out)),
         missing: missing(findings, &relevant),
-        remedies: remedies(&relevant),
+        remedies: remedies_of(case, findings, &relevant, node),
         custody,
+        reading: Reading::of(case, Some(&node.account_id), Some(&node.region)),
         node: Some(NodeAccount {
             lived_seconds: node
                 .launched_at
@@ -97,8 +99,23 @@ fn relevant_findings<'a>(case: &Case, findings: &'a [Finding], node: &Node) -> V
             _ => {}
         }
     }
+    // A change that led to it (KT4..) is nearer to the cause than what it led to elsewhere.
+    wider.sort_by_key(|finding| !finding.rule.starts_with("KT4"));
     own.extend(wider);
     own
+}
+
+/// What mends the node's trouble, as the rules see it together with the other nodes', comes first.
+fn remedies_of(case: &Case, findings: &[Finding], relevant: &[&Finding], node: &Node) -> Vec<Remedy> {
+    let incidents = rules::incidents(case, findings);
+    let incident = incidents.iter().find(|incident| incident.nodes.contains(&node.instance_id));
+    let first = incident.and_then(|incident| findings.get(incident.remedy?));
+    let mut sorted = relevant.to_vec();
+    sorted.sort_by_key(|finding| {
+        // The incident may name the finding of another node that says the same.
+        !first.is_some_and(|first| first.rule == finding.rule && first.title == finding.title)
+    });
+    remedies(&sorted)
 }
 
 fn events_of_pool<'a>(case: &'a Case, node: &Node) -> HashSet<&'a Id> {
@@ -306,28 +323,23 @@ fn used_keys(case: &Case, node: &Node) -> Vec<UsedKey> {
 }
 
 fn used_sentence(case: &Case, node: &Node, volume: &Volume) -> String {
-    let key =
-        volume.key_arn.as_ref().map_or_else(|| "a key not logged".to_owned(), |arn| short_key(&cut(arn)));
-    let mut sentence = match volume.outcome {
-        VolumeOutcome::Used => format!("under {key}"),
-        VolumeOutcome::Denied => format!("{key} refused"),
-        VolumeOutcome::Failed => format!("{key} could not be used"),
+    let key = match &volume.key_arn {
+        Some(arn) => format!("key {}", short_key(&cut(arn))),
+        None => "a key not logged".to_owned(),
     };
-    if volume.outcome != VolumeOutcome::Used {
-        let reason = volume.evidence.iter().find_map(|id| {
-            let own = node.timeline.iter().map(|entry| &case.events[entry.event as usize]);
-            let error = own.filter(|event| event.event_id == *id).find_map(|event| event.error.as_ref())?;
-            Some(denial_reason(Denial::parse(&error.code, &error.message)?.kind))
-        });
-        sentence.extend(reason.map(|reason| format!(" ({reason})")));
-    }
-    sentence.push_str(&format!(": {}", origin(volume.key_origin)));
+    let mut sentence = format!("{key}, {}", origin(volume.key_origin));
     if let Some(event) = origin_event(case, node, volume).map(|event| &case.events[event as usize])
         && matches!(event.detail, Detail::EbsDefault(_))
     {
         let who = event.identity.principal().map_or("an unnamed principal", |who| short_principal(who));
         sentence.push_str(&format!(", set {} by {}", moment(event.time), cut(who)));
     }
+    let reason = volume.evidence.iter().filter(|_| volume.outcome != VolumeOutcome::Used).find_map(|id| {
+        let own = node.timeline.iter().map(|entry| &case.events[entry.event as usize]);
+        let error = own.filter(|event| event.event_id == *id).find_map(|event| event.error.as_ref())?;
+        Some(denial_reason(Denial::parse(&error.code, &error.message)?.kind))
+    });
+    sentence.extend(reason.map(|reason| format!("; {reason}")));
     if volume.role == Some(VolumeRole::AttachedLater) {
         sentence.push_str("; attached after the launch, not judged");
     }

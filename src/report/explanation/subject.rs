@@ -12,7 +12,7 @@ use crate::correlate::{Case, Node, Place, WrittenKey};
 use crate::event::{KeyArn, Text, partition_of_region};
 
 /// Fewest characters of an unambiguous beginning.
-const PREFIX_CHARACTERS_MIN: usize = 4;
+const PREFIX_CHARACTERS_MIN: usize = 3;
 /// How many names an error lists.
 const CANDIDATES_MAX: usize = 8;
 /// Fewest characters that a name must share with what was asked for.
@@ -231,8 +231,10 @@ impl<'a> Names<'a> {
         match target {
             Target::Node(index) => {
                 let node = &self.case.nodes[*index];
-                let mut parts = vec!["node".to_owned()];
-                parts.extend(node.nodepool.as_ref().map(|pool| format!("of nodepool {pool}")));
+                let mut parts = match &node.nodepool {
+                    Some(nodepool) => vec![format!("node of nodepool {nodepool}")],
+                    None => vec!["node".to_owned()],
+                };
                 parts.extend(node.launched_at.map(|at| format!("launched {}", moment(at))));
                 parts.push(verdict_name(node.key_verdict));
                 parts.extend(found_by.filter(|name| **name != *node.instance_id).map(ToOwned::to_owned));

@@ -8,7 +8,7 @@ use std::io::{self, BufWriter, Write};
 
 use super::exhibit::Numbers;
 use super::wording::{cut, delta, moment, verdict_name};
-use super::{Cause, ConfiguredKey, Exhibit, Explanation, Mark, Remedy, Step, UsedKey, key, node};
+use super::{Cause, ConfiguredKey, Exhibit, Explanation, Mark, Reading, Remedy, Step, UsedKey, key, node};
 use crate::correlate::{Confidence, KeyVerdict, VolumeOutcome};
 use crate::event::Text;
 use crate::report::Layout;
@@ -26,7 +26,7 @@ const COLUMNS_MAX: usize = 100;
 /// Columns of the labels of facts.
 const LABEL_COLUMNS: usize = 13;
 /// Columns before the sentences of a timeline: blanks, time, time since the launch, mark.
-const SENTENCE_COLUMN: usize = 25;
+const SENTENCE_COLUMN: usize = 24;
 /// Events at the beginning and at the end of a timeline that are always shown.
 const STEPS_SHOWN_EACH: usize = 25;
 /// Decisive events between them that are shown.
@@ -59,6 +59,7 @@ pub fn write_explanation(out: &mut dyn Write, explanation: &Explanation, layout:
     screen.list("NOT IN THE ARCHIVE", &explanation.missing)?;
     screen.remedies(&explanation.remedies)?;
     screen.custody(&explanation.custody)?;
+    screen.reading(&explanation.reading)?;
     out.flush()
 }
 
@@ -153,7 +154,7 @@ impl Screen<'_> {
                 (node::facts(account), (verdict, tone))
             }
             (None, Some(account)) => {
-                self.prose(&[(Tone::Plain, "Key ")], 4, Tone::Heading, &short_key(&id))?;
+                self.prose(&[(Tone::Plain, "Key ")], 4, Tone::Heading, &id)?;
                 let tone = if account.refusals.is_empty() { Tone::Good } else { Tone::Bad };
                 (key::facts(account), ("key".to_owned(), tone))
             }
@@ -188,18 +189,13 @@ impl Screen<'_> {
                 _ => (contract_name(cause.confidence), Tone::Plain),
             };
             let of = if cause.nodes > 1 { format!(", {} nodes", cause.nodes) } else { String::new() };
-            self.prose(
-                &[(Tone::Plain, "  "), (tone, &rule), (Tone::Plain, &of), (Tone::Plain, ":")],
-                4,
-                Tone::Plain,
-                "",
-            )?;
-            self.prose(&[], 4, Tone::Heading, &title)?;
+            let lead = [(Tone::Plain, "  "), (tone, &*rule), (Tone::Plain, &*of), (Tone::Plain, ": ")];
+            self.prose(&lead, 4, Tone::Heading, &title)?;
             if !cause.explanation.is_empty() {
                 let text = self.names.shorten(&cause.explanation);
-                self.prose(&[], 4, Tone::Plain, &text)?;
+                self.prose(&[], 6, Tone::Plain, &text)?;
             }
-            self.evidence(4, &cause.evidence)?;
+            self.evidence(6, &cause.evidence)?;
         }
         self.more(causes.len().saturating_sub(LINES_SHOWN_MAX), "conclusions")
     }
@@ -320,11 +316,7 @@ impl Screen<'_> {
     /// A key's ARN in full, where it stands for the first time.
     fn spell(&mut self, arn: Option<&Text>, spelled: &mut BTreeSet<Text>) -> io::Result<()> {
         match arn {
-            Some(arn) if spelled.insert(arn.clone()) => {
-                // As far left as it takes to keep it in one piece.
-                let indent = self.columns.saturating_sub(width(&sanitize(arn))).clamp(2, 14);
-                self.prose(&[], indent, Tone::Faint, arn)
-            }
+            Some(arn) if spelled.insert(arn.clone()) => self.prose(&[], 4, Tone::Faint, arn),
             _ => Ok(()),
         }
     }
@@ -376,7 +368,7 @@ impl Screen<'_> {
             }
             let summary = format!("{} ({})", self.names.shorten(&remedy.summary), remedy.rules.join(", "));
             self.prose(&[(Tone::Plain, "  - ")], 4, Tone::Heading, &summary)?;
-            self.prose(&[(Tone::Faint, "    target: ")], 12, Tone::Plain, &remedy.target)?;
+            self.prose(&[(Tone::Faint, "    target: ")], 4, Tone::Plain, &remedy.target)?;
             for document in &remedy.documents {
                 self.out.write_all(b"\n")?;
                 self.line().gap(4).push(Tone::Faint, &format!("--- {}", document.format)).write(self.out)?;
@@ -405,13 +397,18 @@ impl Screen<'_> {
                 object = Some(&exhibit.origin.object);
                 self.prose(&[], 2, Tone::Plain, &exhibit.origin.object[directory.len()..])?;
             }
-            let number = format!("[{}]", exhibit.number);
-            let record = format!("record {:<5} ", exhibit.origin.record);
-            let lead = [(Tone::Plain, "    "), (Tone::Plain, &*number)];
-            let text = format!("{record}{}", limited(&exhibit.event_id.to_string(), 80));
-            self.prose(&lead, 10, Tone::Faint, &text)?;
+            let number = format!("    [{}]", exhibit.number);
+            let record = format!("{number:<10}record {:<5} ", exhibit.origin.record);
+            let id = exhibit.event_id.to_string();
+            self.prose(&[(Tone::Plain, &record)], 10, Tone::Faint, &limited(&id, 80))?;
         }
         self.more(custody.len() - shown.len(), "events")
+    }
+
+    fn reading(&mut self, reading: &Reading) -> io::Result<()> {
+        self.out.write_all(b"\n")?;
+        let tone = if reading.losses > 0 { Tone::Warning } else { Tone::Faint };
+        self.prose(&[], 0, tone, &reading.sentence())
     }
 }
 
@@ -463,10 +460,24 @@ pub(super) fn by_hand(step: &Step, launcher: Option<&Text>) -> String {
     if is_known(&step.source_ip) {
         parts.push(format!("from {}", limited(&step.source_ip, 64)));
     }
-    if is_known(&step.user_agent) {
-        parts.push(format!("with {}", limited(&step.user_agent, 64)));
+    let tool = products(&step.user_agent);
+    if is_known(tool) {
+        parts.push(format!("with {}", limited(tool, 64)));
     }
     parts.join(" ")
+}
+
+/// The products that a user agent begins with, without what SDKs say of themselves and their platform.
+fn products(user_agent: &str) -> &str {
+    const DETAILS: [&str; 9] = ["ua/", "os/", "md/", "lang/", "api/", "cfg/", "exec-env/", "m/", "("];
+    let end = DETAILS
+        .iter()
+        .filter_map(|detail| {
+            user_agent.match_indices(detail).map(|(at, _)| at).find(|at| user_agent[..*at].ends_with(' '))
+        })
+        .min()
+        .unwrap_or(user_agent.len());
+    user_agent[..end].trim_end()
 }
 
 pub(super) fn verdict_tone(verdict: KeyVerdict) -> Tone {

@@ -36,7 +36,7 @@ pub(super) fn delta(seconds: i64) -> String {
     format!("{}{}", if seconds < 0 { '-' } else { '+' }, span(seconds))
 }
 
-pub(super) fn counted(count: usize, noun: &str) -> String {
+pub(super) fn counted(count: u64, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
@@ -140,14 +140,18 @@ pub(super) fn verdict_sentence(case: &Case, node: &Node) -> String {
     let launch: Vec<&Volume> =
         node.volumes.iter().filter(|volume| volume.role == Some(VolumeRole::Launch)).collect();
     let used = |volume: &&&Volume| volume.outcome == VolumeOutcome::Used;
-    let volumes = counted(launch.iter().filter(used).count(), "volume");
+    let number = launch.iter().filter(used).count() as u64;
+    let volumes = match number {
+        1 => "The volume of its launch is".to_owned(),
+        _ => format!("All {number} volumes of its launch are"),
+    };
     let expected: Vec<&ExpectedKey> =
         node.expected_keys.iter().map(|own| &own.key).filter(|key| key.written.is_some()).collect();
     match node.key_verdict {
         KeyVerdict::Denied => denied_sentence(case, node, &launch),
         KeyVerdict::Match => match &node.expected_key {
-            Some(key) => format!("{volumes} of its launch under the expected key, {}.", expected_name(key)),
-            None => format!("{volumes} of its launch under the expected keys."),
+            Some(key) => format!("{volumes} under the expected key, {}.", expected_name(key)),
+            None => format!("{volumes} under the expected keys."),
         },
         KeyVerdict::Mismatch => {
             let is_expected = |arn: &Text| {
@@ -163,8 +167,15 @@ pub(super) fn verdict_sentence(case: &Case, node: &Node) -> String {
             };
             match wrong.first() {
                 Some(first) => format!(
-                    "{} of {volumes} of its launch under the wrong key: {}, {}, instead of {wanted}.",
-                    wrong.len(),
+                    "{} under another key: {}, {}, instead of {wanted}.",
+                    match wrong.len() as u64 {
+                        wrong if wrong == number => volumes,
+                        wrong => format!(
+                            "{wrong} of {} of its launch {}",
+                            counted(number, "volume"),
+                            if wrong == 1 { "is" } else { "are" }
+                        ),
+                    },
                     first.key_arn.as_ref().map_or_else(|| "?".to_owned(), |arn| short_key(&cut(arn))),
                     origin(first.key_origin)
                 ),
@@ -174,7 +185,7 @@ pub(super) fn verdict_sentence(case: &Case, node: &Node) -> String {
         KeyVerdict::NoExpectation => {
             let keys: Vec<String> = node.used_keys.iter().map(|key| short_key(&cut(key))).take(3).collect();
             format!(
-                "{volumes} of its launch under {} ({}); nothing says which key was expected.",
+                "{volumes} under {} ({}); nothing says which key was expected.",
                 keys.join(", "),
                 origin(node.key_origin)
             )
@@ -204,7 +215,7 @@ fn denied_sentence(case: &Case, node: &Node, launch: &[&Volume]) -> String {
     let who = first.identity.principal().map_or("its launch", |principal| short_principal(principal));
     let more = match refusals.len() {
         1 => String::new(),
-        all => format!(" ({} in all)", counted(all, "refusal")),
+        all => format!(" ({all} refusals in all)"),
     };
     format!("KMS refused {action} on {key} to {}: {reason}{more}.", cut(who))
 }
