@@ -55,6 +55,7 @@ pub(super) fn explain(case: &Case, findings: &[Finding], arn: &Text, given: &str
         subject: Asked { given: given.to_owned(), kind: SubjectKind::Key, id: arn.clone() },
         verdict: verdict(case, &summary, &nodes, &refusals),
         causes,
+        related: Vec::new(),
         timeline,
         ruled_out: each_once(firsts.iter().flat_map(|finding| &finding.ruled_out)),
         missing: missing(findings, &firsts),
@@ -112,6 +113,9 @@ fn causes(findings: &[&Finding]) -> Vec<Cause> {
         match known.get(&(finding.rule, &*finding.title)) {
             Some(index) => {
                 let same: &mut Cause = &mut causes[*index];
+                if same.nodes == 1 {
+                    same.explanation.insert_str(0, "For example: ");
+                }
                 same.nodes += 1;
                 same.evidence.extend(finding.evidence.iter().cloned());
             }

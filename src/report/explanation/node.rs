@@ -30,7 +30,8 @@ const CONTEXT_SECONDS: i64 = 86_400;
 type Told = (TimelineRole, Option<Confidence>);
 
 pub(super) fn explain(case: &Case, findings: &[Finding], node: &Node, given: &str) -> Explanation {
-    let relevant = relevant_findings(case, findings, node);
+    let (configured, used) = (configured_keys(node), used_keys(case, node));
+    let Relevant { causes: relevant, related } = Relevant::select(case, findings, node, &used);
     let mut events: BTreeMap<u32, Told> = BTreeMap::new();
     for entry in &node.timeline {
         events.insert(entry.event, (entry.role, Some(entry.confidence)));
@@ -38,7 +39,6 @@ pub(super) fn explain(case: &Case, findings: &[Finding], node: &Node, given: &st
     for event in context(case, node, &relevant) {
         events.entry(event).or_insert((TimelineRole::Configuration, None));
     }
-    let (configured, used) = (configured_keys(node), used_keys(case, node));
     let causes = causes(case, node, &relevant);
     let cited: HashSet<&Id> = causes
         .iter()
@@ -56,6 +56,7 @@ pub(super) fn explain(case: &Case, findings: &[Finding], node: &Node, given: &st
         subject: Asked { given: given.to_owned(), kind: SubjectKind::Node, id: node.instance_id.clone() },
         verdict: Verdict { sentence: verdict_sentence(case, node), end: end_sentence(node) },
         causes,
+        related: related.into_iter().map(cause).collect(),
         timeline,
         ruled_out: each_once(relevant.iter().flat_map(|finding| &finding.ruled_out)),
         missing: missing(findings, &relevant),
@@ -75,34 +76,58 @@ pub(super) fn explain(case: &Case, findings: &[Finding], node: &Node, given: &st
     }
 }
 
-/// Findings about the node, then those about its nodepool, keys and account that have to do with it.
-fn relevant_findings<'a>(case: &Case, findings: &'a [Finding], node: &Node) -> Vec<&'a Finding> {
-    let keys = keys_of(node);
-    let account = format!("{}/{}", node.account_id, node.region);
-    let mut pool_events: Option<HashSet<&Id>> = None;
-    let (mut own, mut wider) = (Vec::new(), Vec::new());
-    for finding in findings {
-        let id: &str = &finding.subject.id;
-        match finding.subject.kind {
-            rules::SubjectKind::Node if *id == *node.instance_id => own.push(finding),
-            rules::SubjectKind::Key if keys.iter().any(|key| is_same_key(key, id)) => wider.push(finding),
-            rules::SubjectKind::Account if *id == account && !is_about_archive(finding) => {
-                wider.push(finding)
-            }
-            rules::SubjectKind::Nodepool if node.nodepool.as_deref() == Some(id) => {
-                // Nodepools of several clusters may have one name: their events tell them apart.
-                let events = pool_events.get_or_insert_with(|| events_of_pool(case, node));
-                if finding.evidence.is_empty() || finding.evidence.iter().any(|id| events.contains(id)) {
-                    wider.push(finding);
+/// Findings that have to do with a node.
+struct Relevant<'a> {
+    /// About the node, then those about its nodepool, keys and account that cite its events.
+    causes: Vec<&'a Finding>,
+    /// About its nodepool, keys and account, but not about what happened to it.
+    related: Vec<&'a Finding>,
+}
+
+impl<'a> Relevant<'a> {
+    fn select(case: &Case, findings: &'a [Finding], node: &Node, used: &[UsedKey]) -> Self {
+        let keys = keys_of(node);
+        let account = format!("{}/{}", node.account_id, node.region);
+        let timeline = node.timeline.iter().map(|entry| &case.events[entry.event as usize].event_id);
+        let own: HashSet<&Id> = timeline.chain(used.iter().flat_map(|key| &key.evidence)).collect();
+        let is_refused = |key: &str| {
+            used.iter().any(|volume| {
+                volume.outcome != VolumeOutcome::Used
+                    && volume.key_arn.as_ref().is_some_and(|own| is_same_key(own, key))
+            })
+        };
+        let mut pool: Option<HashSet<&Id>> = None;
+        let (mut causes, mut wider, mut related) = (Vec::new(), Vec::new(), Vec::new());
+        for finding in findings {
+            let id: &str = &finding.subject.id;
+            let is_cited = || finding.evidence.iter().any(|id| own.contains(id));
+            match finding.subject.kind {
+                rules::SubjectKind::Node if *id == *node.instance_id => causes.push(finding),
+                // A finding about a key cites only the first of its refusals.
+                rules::SubjectKind::Key if is_refused(id) => wider.push(finding),
+                rules::SubjectKind::Key if keys.iter().any(|key| is_same_key(key, id)) => {
+                    if is_cited() { &mut wider } else { &mut related }.push(finding);
                 }
+                rules::SubjectKind::Account if *id == account && !is_about_archive(finding) => {
+                    if is_cited() { &mut wider } else { &mut related }.push(finding);
+                }
+                rules::SubjectKind::Nodepool if node.nodepool.as_deref() == Some(id) => {
+                    // Nodepools of several clusters may have one name: their events tell them apart.
+                    let pool = pool.get_or_insert_with(|| events_of_pool(case, node));
+                    if is_cited() {
+                        wider.push(finding);
+                    } else if finding.evidence.iter().any(|id| pool.contains(id)) {
+                        related.push(finding);
+                    }
+                }
+                _ => {}
             }
-            _ => {}
         }
+        // A change that led to it (KT4..) is nearer to the cause than what it led to elsewhere.
+        wider.sort_by_key(|finding| !finding.rule.starts_with("KT4"));
+        causes.extend(wider);
+        Self { causes, related }
     }
-    // A change that led to it (KT4..) is nearer to the cause than what it led to elsewhere.
-    wider.sort_by_key(|finding| !finding.rule.starts_with("KT4"));
-    own.extend(wider);
-    own
 }
 
 /// What mends the node's trouble, as the rules see it together with the other nodes', comes first.

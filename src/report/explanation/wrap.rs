@@ -135,7 +135,8 @@ mod tests {
         ) {
             let lines = wrapped(&text, first, columns);
             for (index, line) in lines.iter().enumerate() {
-                prop_assert!(width(line) <= if index == 0 { first.max(columns) } else { columns });
+                let most = if index == 0 { first.max(columns) } else { columns };
+                prop_assert!(width(line) <= most, "{line}");
             }
             let letters = |text: &str| text.replace(' ', "");
             prop_assert_eq!(letters(&lines.concat()), letters(&text));
