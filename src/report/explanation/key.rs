@@ -32,6 +32,13 @@ pub(super) fn explain(case: &Case, findings: &[Finding], arn: &Text, given: &str
     let refusals = refusals(case, arn);
     let relevant = relevant_findings(findings, arn, &nodes);
     let firsts = first_of_each_rule(&relevant);
+    let own_place = summary.account_id.as_ref().zip(summary.region.as_ref());
+    let places: HashSet<String> = nodes
+        .iter()
+        .map(|node| (&node.account_id, &node.region))
+        .chain(own_place)
+        .map(|(account_id, region)| format!("{account_id}/{region}"))
+        .collect();
     let causes = causes(&relevant);
     let mut order = changes(case, arn, given);
     let nobody = Node::default();
@@ -58,7 +65,7 @@ pub(super) fn explain(case: &Case, findings: &[Finding], arn: &Text, given: &str
         related: Vec::new(),
         timeline,
         ruled_out: each_once(firsts.iter().flat_map(|finding| &finding.ruled_out)),
-        missing: missing(findings, &firsts),
+        missing: missing(findings, &firsts, |id| places.contains(id)),
         remedies: remedies(&relevant),
         custody,
         reading: Reading::of(case, summary.account_id.as_ref(), summary.region.as_ref()),

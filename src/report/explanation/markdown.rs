@@ -59,6 +59,9 @@ fn write_title(out: &mut dyn Write, explanation: &Explanation) -> io::Result<()>
     for (label, text) in facts {
         writeln!(out, "| {label} | {} |", escaped(&text))?;
     }
+    if explanation.subject.given != *explanation.subject.id {
+        writeln!(out, "| asked for | {} |", cell(&explanation.subject.given))?;
+    }
     writeln!(
         out,
         "\n## Verdict\n\n**{}** {}",

@@ -3,7 +3,7 @@
 //! A case, its findings and a node of it come in, an [`Explanation`] goes out. The timeline holds, besides the
 //! node's own events, the changes of configuration that its keys depended on.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::exhibit;
 use super::wording::{
@@ -59,7 +59,7 @@ pub(super) fn explain(case: &Case, findings: &[Finding], node: &Node, given: &st
         related: related.into_iter().map(cause).collect(),
         timeline,
         ruled_out: each_once(relevant.iter().flat_map(|finding| &finding.ruled_out)),
-        missing: missing(findings, &relevant),
+        missing: missing(findings, &relevant, |id| *id == format!("{}/{}", node.account_id, node.region)),
         remedies: remedies_of(case, findings, &relevant, node),
         custody,
         reading: Reading::of(case, Some(&node.account_id), Some(&node.region)),
@@ -323,6 +323,13 @@ fn configured_keys(node: &Node) -> Vec<ConfiguredKey> {
 
 fn used_keys(case: &Case, node: &Node) -> Vec<UsedKey> {
     let expected: Vec<&Text> = node.expected_keys.iter().filter_map(|own| own.key.key_arn.as_ref()).collect();
+    let own = node.timeline.iter().map(|entry| &case.events[entry.event as usize]);
+    let refusals: HashMap<&Id, Denial<'_>> = own
+        .filter_map(|event| {
+            let error = event.error.as_ref()?;
+            Some((&event.event_id, Denial::parse(&error.code, &error.message)?))
+        })
+        .collect();
     node.volumes
         .iter()
         .map(|volume| {
@@ -340,14 +347,14 @@ fn used_keys(case: &Case, node: &Node) -> Vec<UsedKey> {
                     (Some(arn), false) => Some(expected.iter().any(|own| is_same_key(own, arn))),
                     _ => None,
                 },
-                sentence: used_sentence(case, node, volume),
+                sentence: used_sentence(case, node, volume, &refusals),
                 evidence,
             }
         })
         .collect()
 }
 
-fn used_sentence(case: &Case, node: &Node, volume: &Volume) -> String {
+fn used_sentence(case: &Case, node: &Node, volume: &Volume, refusals: &HashMap<&Id, Denial<'_>>) -> String {
     let key = match &volume.key_arn {
         Some(arn) => format!("key {}", short_key(&cut(arn))),
         None => "a key not logged".to_owned(),
@@ -359,11 +366,11 @@ fn used_sentence(case: &Case, node: &Node, volume: &Volume) -> String {
         let who = event.identity.principal().map_or("an unnamed principal", |who| short_principal(who));
         sentence.push_str(&format!(", set {} by {}", moment(event.time), cut(who)));
     }
-    let reason = volume.evidence.iter().filter(|_| volume.outcome != VolumeOutcome::Used).find_map(|id| {
-        let own = node.timeline.iter().map(|entry| &case.events[entry.event as usize]);
-        let error = own.filter(|event| event.event_id == *id).find_map(|event| event.error.as_ref())?;
-        Some(denial_reason(Denial::parse(&error.code, &error.message)?.kind))
-    });
+    let reason = volume
+        .evidence
+        .iter()
+        .filter(|_| volume.outcome != VolumeOutcome::Used)
+        .find_map(|id| Some(denial_reason(refusals.get(id)?.kind)));
     sentence.extend(reason.map(|reason| format!("; {reason}")));
     if volume.role == Some(VolumeRole::AttachedLater) {
         sentence.push_str("; attached after the launch, not judged");
@@ -421,11 +428,18 @@ pub(super) fn each_once<'a>(texts: impl Iterator<Item = &'a String>) -> Vec<Stri
     texts.filter(|text| seen.insert(*text)).cloned().collect()
 }
 
-/// What the relevant findings miss, and what the archive lacks as a whole.
-pub(super) fn missing(findings: &[Finding], relevant: &[&Finding]) -> Vec<String> {
+/// What the relevant findings miss, and what the archive lacks as a whole or in a place (`ACCOUNT/REGION`).
+pub(super) fn missing(
+    findings: &[Finding],
+    relevant: &[&Finding],
+    is_place: impl Fn(&str) -> bool,
+) -> Vec<String> {
     let archive: Vec<String> = findings
         .iter()
         .filter(|finding| is_about_archive(finding))
+        .filter(|finding| {
+            finding.subject.kind != rules::SubjectKind::Account || is_place(&finding.subject.id)
+        })
         .map(|finding| format!("{} ({})", finding.title, finding.rule))
         .collect();
     each_once(relevant.iter().flat_map(|finding| &finding.missing).chain(&archive))
@@ -434,14 +448,14 @@ pub(super) fn missing(findings: &[Finding], relevant: &[&Finding]) -> Vec<String
 /// What the findings advise, each text once.
 pub(super) fn remedies(findings: &[&Finding]) -> Vec<Remedy> {
     let mut remedies: Vec<Remedy> = Vec::new();
+    let mut known: HashMap<(&str, Vec<&str>), usize> = HashMap::new();
     for finding in findings {
         let Some(advice) = &finding.remediation else { continue };
-        let same = remedies
-            .iter_mut()
-            .find(|known| known.target == advice.target && known.documents == advice.documents);
-        match same {
-            Some(known) if known.rules.contains(&finding.rule) => {}
-            Some(known) => known.rules.push(finding.rule),
+        let bodies = advice.documents.iter().map(|document| &*document.body).collect();
+        let index = *known.entry((&advice.target, bodies)).or_insert(remedies.len());
+        match remedies.get_mut(index) {
+            Some(same) if same.rules.contains(&finding.rule) => {}
+            Some(same) => same.rules.push(finding.rule),
             None => remedies.push(Remedy {
                 rules: vec![finding.rule],
                 summary: advice.summary.clone(),

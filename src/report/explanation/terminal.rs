@@ -33,6 +33,8 @@ const STEPS_SHOWN_EACH: usize = 25;
 const DECISIVE_STEPS_SHOWN_MAX: usize = 25;
 /// Lines of any other list before the rest is counted.
 const LINES_SHOWN_MAX: usize = 20;
+/// Keys whose names are shortened in prose.
+const NAMES_SHORTENED_MAX: usize = 50;
 /// Events cited in one place before the rest is counted.
 const CITED_MAX: usize = 8;
 
@@ -81,6 +83,7 @@ impl Names {
             keys.insert(&account.summary.key_arn);
             principals.extend(&account.summary.principals);
         }
+        let keys: Vec<&Text> = keys.into_iter().take(NAMES_SHORTENED_MAX).collect();
         let short: BTreeSet<String> = keys.iter().map(|key| short_key(key)).collect();
         let mut names: Vec<(String, String)> = Vec::new();
         // Keys that look the same when shortened are not shortened.
@@ -174,6 +177,10 @@ impl Screen<'_> {
         self.out.write_all(b"\n")?;
         for (label, text) in facts {
             self.prose(&[(Tone::Plain, "  "), (Tone::Faint, label)], LABEL_COLUMNS, Tone::Plain, &text)?;
+        }
+        if subject.given != *subject.id {
+            let given = limited(&subject.given, 160);
+            self.prose(&[(Tone::Faint, "  asked for")], LABEL_COLUMNS, Tone::Plain, &given)?;
         }
         self.heading("VERDICT")?;
         let (verdict, tone) = tone;
