@@ -5,11 +5,16 @@
 //! separators, in any mixture. Damage is reported and stepped over, never silently; nothing here holds on
 //! to more than one value, and no byte is looked at more often than a constant number of times.
 
+mod heads;
+
 use memchr::{memchr, memchr2, memmem};
+
+pub(super) use self::heads::container_member;
+use self::heads::{Prefix, TIME_PREFIX_BYTES_MAX, array_member, container_head, time_prefix};
 
 use super::blocks::Backend;
 use super::scan::Scanned;
-use super::structure::{Extent, Members, extent, is_container_key, skip_whitespace, string_end};
+use super::structure::{Extent, extent, skip_whitespace, string_end};
 use crate::event::LossKind;
 
 /// Takes what the framing finds.
@@ -84,7 +89,8 @@ pub(super) struct Framing {
     state: State,
     backend: Backend,
     value_bytes_max: usize,
-    /// Offset of a newline found ahead, lest a long line be searched once per value.
+    /// No newline stands between the value at hand and this offset, lest a long line be searched once per
+    /// value.
     newline: u64,
     /// Offset of the last error that the grammar gave, lest one error be met once per line.
     last_error: Option<u64>,
@@ -454,13 +460,15 @@ impl Framing {
 
     /// The end of the line that `at` is in, if the window holds it.
     fn line_end(&mut self, window: &Window<'_>, at: usize) -> Option<usize> {
-        let known = self.newline.checked_sub(window.offset).and_then(|known| usize::try_from(known).ok());
-        if let Some(known) = known.filter(|known| *known > at && *known < window.text.len()) {
-            return Some(known);
-        }
-        let found = at + memchr(b'\n', &window.text[at..])?;
-        self.newline = window.offset_of(found);
-        Some(found)
+        let inside =
+            |offset: u64| usize::try_from(offset.saturating_sub(window.offset)).unwrap_or(usize::MAX);
+        let searched = inside(self.newline).max(at).min(window.text.len());
+        let Some(found) = memchr(b'\n', &window.text[searched..]) else {
+            self.newline = window.offset_of(window.text.len());
+            return None;
+        };
+        self.newline = window.offset_of(searched + found);
+        Some(searched + found)
     }
 }
 
@@ -483,68 +491,6 @@ fn is_end_of_element(text: &[u8]) -> bool {
         Some(b',') => matches!(text.get(skip_whitespace(text, at + 1)), Some(b'{') | None),
         Some(b']') | None => true,
         Some(_) => false,
-    }
-}
-
-/// Longest time and stream name before the JSON of an exported CloudWatch Logs line.
-const TIME_PREFIX_BYTES_MAX: usize = 640;
-
-enum Prefix {
-    /// The object begins this many bytes further on.
-    Before(usize),
-    /// The text ends too soon to tell.
-    Unknown,
-    /// There is none.
-    None,
-}
-
-/// CloudWatch Logs exports write a time, and some tools a stream's name too, before each event.
-fn time_prefix(text: &[u8]) -> Prefix {
-    const FORM: &[u8] = b"0000-00-00T00:00:00";
-    let fits = text.iter().zip(FORM).all(|(byte, form)| match form {
-        b'0' => byte.is_ascii_digit(),
-        b'T' => matches!(byte, b'T' | b' '),
-        _ => byte == form,
-    });
-    if !fits {
-        return Prefix::None;
-    }
-    let reach = &text[..text.len().min(TIME_PREFIX_BYTES_MAX)];
-    match memchr2(b'{', b'\n', reach) {
-        Some(found) if text[found] == b'{' && found >= FORM.len() => Prefix::Before(found),
-        None if reach.len() < TIME_PREFIX_BYTES_MAX => Prefix::Unknown,
-        _ => Prefix::None,
-    }
-}
-
-/// `{"Records":[` at the beginning of an object: the length of it.
-fn container_head(object: &[u8]) -> Option<usize> {
-    let key = skip_whitespace(object, 1);
-    array_member(object.get(key..)?).map(|length| key + length)
-}
-
-/// `"Records":[` at the beginning of `member`: the length of it.
-fn array_member(member: &[u8]) -> Option<usize> {
-    let key_end = ["\"Records\"", "\"Events\"", "\"logEvents\""]
-        .iter()
-        .find_map(|key| member.starts_with(key.as_bytes()).then_some(key.len()))?;
-    let colon = skip_whitespace(member, key_end);
-    if member.get(colon) != Some(&b':') {
-        return None;
-    }
-    let bracket = skip_whitespace(member, colon + 1);
-    (member.get(bracket) == Some(&b'[')).then_some(bracket + 1)
-}
-
-/// The same among the members of an object that may be cut off or broken.
-pub(super) fn container_member(object: &[u8]) -> Option<usize> {
-    let mut members = Members::of(object);
-    loop {
-        let (key, value_at) = members.next_key()?;
-        if is_container_key(&key) && object.get(value_at) == Some(&b'[') {
-            return Some(value_at + 1);
-        }
-        members.skip_value()?;
     }
 }
 

@@ -1,8 +1,8 @@
 //! From objects to records: inflates them, splits them into records, selects those that can matter, and
 //! accounts for every one.
 //!
-//! [`SourceObject`]s come in; [`Event`]s and a [`Coverage`] go out, the same for any number of workers and
-//! any order of objects. Memory is bounded by the workers and the largest record, never by the size of an
+//! [`SourceObject`](crate::source::SourceObject)s come in; [`Event`]s and a [`Coverage`] go out, the same for
+//! any number of workers and any order of objects. Memory is bounded by the workers and the largest record, never by the size of an
 //! object. What cannot be read becomes a [`Loss`](crate::event::Loss), never an error, and never silence. An
 //! object's name decides nothing but whether it is a loss that no log is in it.
 

@@ -2,7 +2,7 @@
 //!
 //! The text of one record comes in; whether it may be evidence goes out, with what the coverage needs to
 //! know of it. A record that a full parse would have kept is never passed over: whatever is unusual about a
-//! record ([`quick`] gives `None`) is looked at member by member, and kept where that leaves a doubt.
+//! record ([`Selector::quick`] gives `None`) is looked at member by member, and kept where that leaves a doubt.
 
 use std::borrow::Cow;
 use std::cell::Cell;

@@ -8,7 +8,7 @@ use super::{Fate, Place, Quiet, ReadOptions, RecordSink, raw_record, read_with};
 use crate::event::{Coverage, LossKind, ParseError, relevance};
 use crate::source::SourceObject;
 
-/// Keeps what it gets, by the founder of all decisions: a plain parse with serde_json and the relevance table.
+/// Keeps what it gets if a plain parse and the relevance table say so.
 #[derive(Default)]
 pub(super) struct Collector {
     /// Object, index, text.
@@ -548,6 +548,8 @@ fn text_that_would_be_read_over_and_over_is_read_in_linear_time() {
         "[".repeat(megabyte),
         "{\"Records\":[".repeat(megabyte / 12),
         "x\n{".repeat(megabyte / 3),
+        "{}".repeat(megabyte / 2),
+        "{}\n".repeat(megabyte / 3),
         format!("[{}", "{},".repeat(megabyte / 3)),
         "2026-03-02T10:00:00Z ".repeat(megabyte / 21),
         "2026-03-02T10:00:00Z {".repeat(megabyte / 22),

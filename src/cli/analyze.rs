@@ -19,17 +19,28 @@ pub(super) fn run(arguments: &Analyze, is_quiet: bool) -> anyhow::Result<Outcome
     bar.finish();
     let next = explain::next_command(&answer.case, &arguments.sources, &arguments.keys);
     let next: Vec<&str> = next.iter().map(String::as_str).collect();
-    conclude(&answer, &arguments.output, is_quiet, arguments.reading.strict, &next)
+    conclude(&answer, &arguments.output, is_quiet, &next)?;
+    let is_lossy = !answer.case.coverage.losses.is_empty();
+    let is_too_severe = arguments
+        .fail_on
+        .is_some_and(|limit| answer.findings.iter().any(|finding| finding.severity >= limit));
+    // Who wants no losses cannot trust a verdict that was reached with some.
+    Ok(if arguments.reading.strict && is_lossy {
+        Outcome::Inconclusive
+    } else if is_too_severe {
+        Outcome::Failed
+    } else {
+        Outcome::Done
+    })
 }
 
-/// Writes the results and the summary, and says how the run ended.
+/// Writes the results and the summary.
 pub(super) fn conclude(
     answer: &Answer,
     output: &OutputArguments,
     is_quiet: bool,
-    is_strict: bool,
     next_commands: &[&str],
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<()> {
     output::write(answer, output)?;
     if !is_quiet {
         let mut err = anstream::AutoStream::auto(io::stderr().lock());
@@ -38,6 +49,5 @@ pub(super) fn conclude(
         }
         report::write_summary(&mut err, &answer.case, next_commands, Style::coloured())?;
     }
-    let is_lossy = !answer.case.coverage.losses.is_empty();
-    Ok(if is_strict && is_lossy { Outcome::Inconclusive } else { Outcome::Done })
+    Ok(())
 }

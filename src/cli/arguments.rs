@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::output::Export;
 use crate::event::Text;
 use crate::report::Table;
+use crate::rules::Severity;
 
 /// Which KMS key did this Karpenter node really use, and why did it die?
 ///
@@ -35,6 +36,7 @@ const EXAMPLES: &str = "Examples:
 
 const EXIT_CODES: &str = "Exit codes:
   0  done
+  1  a finding is as severe as --fail-on says
   2  usage error, or an error that ended the run
   3  records or objects were lost, with --strict";
 
@@ -53,6 +55,8 @@ pub(super) enum Command {
     /// One node or key: what happened, why, how that is known, what was ruled out, and the fix.
     #[command(after_help = EXPLAIN_EXIT_CODES)]
     Explain(Box<Explain>),
+    /// The catalogue of rules, or one rule's page: what it concludes, from what, and what would disprove it.
+    Rules(Rules),
     /// Analyze an incident that is built in: no arguments, no AWS.
     Demo(Demo),
     /// Print the JSON Schema of `-o json`.
@@ -77,6 +81,9 @@ pub(super) struct Analyze {
     pub(super) output: OutputArguments,
     #[command(flatten)]
     pub(super) reading: ReadingArguments,
+    /// Exit with 1 if any finding is at least this severe.
+    #[arg(long, value_name = "SEVERITY", value_parser = parse_severity)]
+    pub(super) fail_on: Option<Severity>,
 }
 
 #[derive(Debug, Args)]
@@ -126,6 +133,13 @@ pub(super) enum SchemaOf {
     Analyze,
     /// That of `keytrail explain`.
     Explain,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Rules {
+    /// Rule id, such as KT101; all rules if not given.
+    #[arg(value_name = "ID")]
+    pub(super) id: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -263,6 +277,14 @@ fn parse_alias(text: &str) -> Result<(Text, Text), String> {
         return Err("an alias points to a key: give its ARN or id".to_owned());
     }
     Ok((alias.into(), key.into()))
+}
+
+fn parse_severity(text: &str) -> Result<Severity, String> {
+    let all = [Severity::Critical, Severity::High, Severity::Medium, Severity::Low, Severity::Info];
+    let names = all.map(Severity::name).join(", ");
+    all.into_iter()
+        .find(|severity| severity.name().eq_ignore_ascii_case(text))
+        .ok_or_else(|| format!("expected one of {names}"))
 }
 
 fn parse_table(text: &str) -> Result<Table, String> {

@@ -27,7 +27,8 @@ pub(super) fn run(arguments: &Demo, is_quiet: bool) -> anyhow::Result<Outcome> {
     let mut objects = Vec::new();
     collect(&INCIDENT, &mut objects);
     let answer = pipeline::answer(&objects, &ReadOptions::default(), &Question::default(), &Quiet);
-    conclude(&answer, &arguments.output, is_quiet, false, &["keytrail analyze ./AWSLogs"])
+    conclude(&answer, &arguments.output, is_quiet, &["keytrail analyze ./AWSLogs"])?;
+    Ok(Outcome::Done)
 }
 
 fn collect(directory: &Dir<'static>, objects: &mut Vec<SourceObject>) {

@@ -10,6 +10,7 @@ mod explain;
 mod output;
 mod pipeline;
 mod progress;
+mod rules;
 mod window;
 
 use std::io::{self, Write};
@@ -25,6 +26,8 @@ use arguments::{Arguments, Command, SchemaOf};
 enum Outcome {
     /// Everything was done.
     Done,
+    /// A finding is too severe.
+    Failed,
     /// Losses, where none are accepted.
     Inconclusive,
     /// The archive does not hold what was asked for; that has been said.
@@ -35,6 +38,7 @@ impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Done => Self::SUCCESS,
+            Outcome::Failed => Self::from(1),
             Outcome::Inconclusive => Self::from(3),
             Outcome::NotFound => Self::from(FATAL),
         }
@@ -78,6 +82,7 @@ fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Analyze(analyze) => analyze::run(&analyze, arguments.quiet),
         Command::Demo(demo) => demo::run(&demo, arguments.quiet),
         Command::Explain(explain) => explain::run(&explain, arguments.quiet),
+        Command::Rules(rules) => rules::run(&rules),
         Command::Schema(schema) => {
             let mut out = io::stdout().lock();
             match schema.of {

@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use super::arguments::{Format, OutputArguments};
 use super::pipeline::Answer;
 use crate::report::{self, Layout, Style, Table, Tool};
+use crate::rules::incidents;
 
 /// Name and version, as outputs carry them.
 pub(super) const TOOL: Tool<'static> = Tool { name: "keytrail", version: env!("CARGO_PKG_VERSION") };
@@ -111,17 +112,17 @@ pub(super) fn write(answer: &Answer, arguments: &OutputArguments) -> anyhow::Res
 
 fn write_result(answer: &Answer, format: Format, table: Table) -> io::Result<()> {
     let Answer { case, findings } = answer;
+    if matches!(format, Format::Table | Format::Wide) {
+        let mut out = anstream::AutoStream::auto(io::stdout().lock());
+        report::write_incidents(&mut out, &incidents(case, findings), findings, layout())?;
+        return match format {
+            Format::Table => report::write_table(&mut out, case, layout()),
+            _ => report::write_wide_table(&mut out, case, findings, layout().style),
+        };
+    }
     let mut out = BufWriter::new(io::stdout().lock());
     match format {
-        Format::None => {}
-        Format::Table => {
-            let mut out = anstream::AutoStream::auto(io::stdout().lock());
-            report::write_table(&mut out, case, findings, layout())?;
-        }
-        Format::Wide => {
-            let mut out = anstream::AutoStream::auto(io::stdout().lock());
-            report::write_wide_table(&mut out, case, findings, layout().style)?;
-        }
+        Format::None | Format::Table | Format::Wide => {}
         Format::Json => report::write_json(&mut out, case, findings, TOOL)?,
         Format::Jsonl => report::write_json_lines(&mut out, case, findings)?,
         Format::Csv => report::write_csv(&mut out, case, findings, table)?,

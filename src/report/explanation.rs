@@ -13,7 +13,6 @@ mod terminal;
 #[cfg(test)]
 mod tests;
 mod wording;
-mod wrap;
 
 use std::io::{self, BufWriter, Write};
 

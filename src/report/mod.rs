@@ -11,6 +11,7 @@ mod document;
 mod explanation;
 #[cfg(test)]
 mod incident;
+mod overview;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod reference;
@@ -19,6 +20,7 @@ mod sentence;
 mod style;
 mod summary;
 mod table;
+mod wrap;
 
 pub use columns::{Table, UnknownTable};
 pub use csv::write_csv;
@@ -29,6 +31,7 @@ pub use explanation::{
     Candidate, Explanation, Subject, SubjectError, explain, find_subject, write_explanation,
     write_explanation_json, write_explanation_markdown, write_explanation_schema,
 };
+pub use overview::write_incidents;
 #[cfg(feature = "parquet")]
 pub use parquet::write_parquet;
 pub use reference::column_reference;

@@ -100,12 +100,11 @@ struct Fit {
     gap: usize,
 }
 
-/// Writes one line per node, then the launches that failed and the findings. Writes no line for what there
-/// is none of.
+/// Writes one line per node, then the launches that failed. Writes no line for what there is none of.
 ///
 /// # Errors
 /// When `out` fails.
-pub fn write_table(out: &mut dyn Write, case: &Case, findings: &[Finding], layout: Layout) -> io::Result<()> {
+pub fn write_table(out: &mut dyn Write, case: &Case, layout: Layout) -> io::Result<()> {
     let mut out = BufWriter::new(out);
     if !case.nodes.is_empty() {
         let fit = fit(&case.nodes, layout.columns);
@@ -121,7 +120,6 @@ pub fn write_table(out: &mut dyn Write, case: &Case, findings: &[Finding], layou
         marks.write_legend(&mut out, layout.style)?;
     }
     write_launch_failures(&mut out, case, layout)?;
-    write_findings(&mut out, findings, layout)?;
     out.flush()
 }
 

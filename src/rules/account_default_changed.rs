@@ -10,7 +10,7 @@ use super::remediation::{self, Key};
 use super::rule::{Evaluate, Rule, Verdict};
 use super::tool::{who, with_tool};
 use super::view::FleetView;
-use super::wording::{clauses, count, list, plain, verb};
+use super::wording::{clauses, count, key_name, list, plain, verb};
 use crate::correlate::{Confidence, KeyOrigin, Node, WrittenKey};
 use crate::event::{Detail, EbsDefault, Event, Text};
 
@@ -60,6 +60,8 @@ struct Change<'a> {
     event: &'a Event,
     /// In words, without who and when.
     words: String,
+    /// The same for a title.
+    title: String,
     /// Whether the value before is known.
     is_certain: bool,
 }
@@ -83,7 +85,12 @@ impl<'a> Defaults<'a> {
                     let words =
                         if *enabled { "encryption by default on" } else { "encryption by default off" };
                     let is_certain = self.encryption.is_some();
-                    self.changes.push(Change { event, words: words.to_owned(), is_certain });
+                    self.changes.push(Change {
+                        event,
+                        words: words.to_owned(),
+                        title: words.to_owned(),
+                        is_certain,
+                    });
                 }
                 self.encryption = Some(*enabled);
                 return;
@@ -99,7 +106,8 @@ impl<'a> Defaults<'a> {
         if self.key.as_ref() != Some(&key) {
             let before = self.key.as_ref().map_or_else(String::new, |before| format!(" (before: {before})"));
             let words = format!("default key {key}{before}");
-            self.changes.push(Change { event, words, is_certain: self.key.is_some() });
+            let title = format!("default {}", key_name(&key));
+            self.changes.push(Change { event, words, title, is_certain: self.key.is_some() });
             self.key_before = self.key.take();
         }
         self.key = Some(key);
@@ -189,7 +197,7 @@ fn fire((account_id, region): Place<'_>, found: &Defaults<'_>, nodes: Vec<&Node>
             if is_certain { Confidence::Observed } else { Confidence::Inferred },
             format!(
                 "EBS defaults of account {account_id} in {region} changed: {}",
-                list(changes.iter().map(|change| change.words.split(" (").next().unwrap_or_default()), 3)
+                list(changes.iter().map(|change| &change.title), 3)
             ),
         )
     })

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::finding::{Finding, Severity, SubjectKind};
 use super::wording::{count, key_name, list, plain, principal_name, verb};
-use crate::correlate::{Case, KeyVerdict, Node};
+use crate::correlate::{Case, Confidence, KeyVerdict, Node};
 use crate::event::{Id, Text, Timestamp};
 
 /// Several findings that tell of one thing.
@@ -16,6 +16,8 @@ use crate::event::{Id, Text, Timestamp};
 pub struct Incident {
     /// The worst of its findings'.
     pub severity: Severity,
+    /// The weakest of the findings about its nodes: inferred where some node only comes into question.
+    pub confidence: Confidence,
     /// First launch of its nodes, else its first event.
     pub began_at: Option<Timestamp>,
     /// Last end of its nodes (or launch, where no end is known), else its last event.
@@ -211,6 +213,8 @@ impl Draft<'_> {
         let numbers: BTreeSet<usize> =
             self.findings.iter().chain(&self.causes).chain(&self.loops).copied().collect();
         let severity = numbers.iter().map(|number| findings[*number].severity).max();
+        let confidence =
+            self.findings.iter().map(|number| findings[*number].confidence).max().unwrap_or_default();
         let cited = self.findings.iter().flat_map(|number| &findings[*number].evidence);
         let cited: Vec<Timestamp> = cited.filter_map(|id| times.get(id).copied()).collect();
         let begins = self.nodes.iter().filter_map(|node| node.launched_at.or(node.ended_at));
@@ -235,9 +239,10 @@ impl Draft<'_> {
         let remedy = self.causes.iter().find(mends).or_else(|| self.findings.iter().find(mends)).copied();
         Incident {
             severity: severity.unwrap_or(Severity::High),
+            confidence,
             began_at,
             last_at,
-            title: self.title(began_at),
+            title: self.title(began_at, confidence),
             causes: causes.collect(),
             also: also.into_iter().take(ALSO_MAX).map(str::to_owned).collect(),
             nodes: self.nodes.iter().map(|node| node.instance_id.clone()).collect(),
@@ -252,9 +257,10 @@ impl Draft<'_> {
         }
     }
 
-    fn title(&self, began_at: Option<Timestamp>) -> String {
+    fn title(&self, began_at: Option<Timestamp>, confidence: Confidence) -> String {
+        let inferred = if confidence == Confidence::Inferred { " (inferred)" } else { "" };
         if self.nodes.is_empty() {
-            return self.what.clone();
+            return format!("{}{inferred}", self.what);
         }
         let pools: BTreeSet<&str> = self.nodes.iter().filter_map(|node| node.nodepool.as_deref()).collect();
         let of_pools = match pools.len() {
@@ -278,13 +284,18 @@ impl Draft<'_> {
             (Some(at), _) => format!(" since {at}"),
             (None, _) => String::new(),
         };
-        format!("{}{of_pools}{cluster}{looping}{since}: {}", count(self.nodes.len(), "node"), self.what)
+        format!(
+            "{}{of_pools}{cluster}{looping}{since}: {}{inferred}",
+            count(self.nodes.len(), "node"),
+            self.what
+        )
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::incidents;
+    use crate::correlate::Confidence;
     use crate::rules::evaluate;
     use crate::rules::finding::Severity;
     use crate::rules::testing::{KEY, Log, NO_IDENTITY_POLICY, OTHER_KEY, ROLE, instance, policy_for};
@@ -337,6 +348,17 @@ mod tests {
         assert_eq!(severities, [Severity::Critical, Severity::Critical, Severity::Info]);
         assert_eq!(incidents[0].nodes, [instance("b").as_str().into()]);
         assert!(incidents[2].title.ends_with("Terminated by Karpenter"), "{}", incidents[2].title);
+    }
+
+    #[test]
+    fn a_join_by_time_makes_the_incident_inferred() {
+        let mut log = Log::new();
+        log.template(KEY).launch("a", "10:00:00").launch("b", "10:00:00");
+        log.denied("c", "10:00:02", "CreateGrant", KEY, NO_IDENTITY_POLICY);
+        let case = log.case();
+        let incidents = incidents(&case, &evaluate(&case));
+        assert_eq!((incidents.len(), incidents[0].confidence), (1, Confidence::Inferred));
+        assert!(incidents[0].title.ends_with("(inferred)"), "{}", incidents[0].title);
     }
 
     #[test]

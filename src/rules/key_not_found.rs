@@ -63,11 +63,17 @@ fn place(view: &NodeView<'_>, refusal: &Refusal<'_>) -> String {
     let node = view.node;
     let written: Vec<&str> =
         node.expected_keys.iter().filter_map(|device| device.key.written.as_deref()).collect();
-    let alias = written.iter().find(|written| {
-        written.starts_with("alias/") || KeyArn::parse(written).is_some_and(|arn| arn.alias().is_some())
+    let aliased = node.expected_keys.iter().find(|device| {
+        device.key.written.as_deref().is_some_and(|written| {
+            written.starts_with("alias/") || KeyArn::parse(written).is_some_and(|arn| arn.alias().is_some())
+        })
     });
-    if let Some(alias) = alias {
-        return format!("The configuration names {}, and the archive knows no key behind it.", plain(alias));
+    if let Some(device) = aliased {
+        let alias = plain(device.key.written.as_deref().unwrap_or_default());
+        return match device.key.key_arn.as_deref() {
+            Some(target) => format!("The configuration names {alias}, which led to {}.", plain(target)),
+            None => format!("The configuration names {alias}, and the archive knows no key behind it."),
+        };
     }
     let named = written.first().copied().or(refusal.key_arn()).and_then(KeyArn::parse);
     let mut text = match named {

@@ -225,11 +225,16 @@ fn fire(
             format!(" What was lost: {}.", clauses(lines.into_iter().filter(is_loss), LINES_MAX))
         }
         None => {
-            missing.push(
-                "the policy before the change: no earlier PutKeyPolicy or CreateKey is in the archive"
-                    .to_owned(),
-            );
-            " The new policy does not allow it; the earlier one is not in the archive.".to_owned()
+            missing.push(match old {
+                None => {
+                    "the policy before the change: no earlier PutKeyPolicy or CreateKey is in the archive"
+                        .to_owned()
+                }
+                Some(old) => {
+                    format!("the policy before the change: the record of {} does not hold it", old.time)
+                }
+            });
+            " The new policy does not allow it; the earlier one is not known.".to_owned()
         }
     };
     let nodes = view.refused_nodes.len();

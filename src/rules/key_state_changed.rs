@@ -7,7 +7,7 @@ use super::remediation::{self, Key};
 use super::rule::{Evaluate, Rule, Verdict};
 use super::tool::{who, with_tool};
 use super::view::KeyView;
-use super::wording::{clauses, count, key_name, plain};
+use super::wording::{clauses, count, key_name, plain, principal_name};
 use crate::correlate::{Confidence, KeyState};
 use crate::event::{Detail, Event, KeyArn};
 
@@ -43,13 +43,16 @@ A key of another account shows its changes in that account's archive only. Chang
     evaluate: Evaluate::Key(evaluate),
 };
 
+/// Most changes that the title names.
+const TITLE_CHANGES_MAX: usize = 3;
+
 /// Most changes that the explanation lists.
 const CHANGES_MAX: usize = 6;
 
 fn evaluate(view: &KeyView<'_>) -> Verdict {
     let key = &*view.key.key_arn;
     let changes = view.state_changes();
-    let Some((last, state)) = changes.last().copied() else {
+    let Some((_, state)) = changes.last().copied() else {
         return silent_or_dark(view);
     };
     let refused: Vec<&Event> = view
@@ -100,14 +103,19 @@ fn evaluate(view: &KeyView<'_>) -> Verdict {
         ..RULE.finding(
             Subject::new(SubjectKind::Key, view.key.key_arn.clone()),
             Confidence::Observed,
-            format!(
-                "{}: {} by {}",
-                capital_key(key),
-                words(state),
-                super::wording::principal_name(&who(last))
-            ),
+            title(key, &changes),
         )
     })
+}
+
+/// The key and its last changes, with who made each.
+fn title(key: &str, changes: &[(&Event, KeyState)]) -> String {
+    let last = &changes[changes.len().saturating_sub(TITLE_CHANGES_MAX)..];
+    let steps: Vec<String> = last
+        .iter()
+        .map(|(event, state)| format!("{} by {}", words(*state), principal_name(&who(event))))
+        .collect();
+    format!("{}: {}", key_name(key).replacen("key ", "Key ", 1), steps.join(", then "))
 }
 
 fn silent_or_dark(view: &KeyView<'_>) -> Verdict {
@@ -128,10 +136,6 @@ fn silent_or_dark(view: &KeyView<'_>) -> Verdict {
 
 fn count_refusals(number: usize) -> String {
     format!("{} {}", count(number, "call"), super::wording::verb(number, "was", "were"))
-}
-
-fn capital_key(key: &str) -> String {
-    key_name(key).replacen("key ", "Key ", 1)
 }
 
 fn words(state: KeyState) -> &'static str {
@@ -185,6 +189,7 @@ mod tests {
         log.healthy("a", "09:00:00", KEY);
         let finding = finding(of_key(&RULE, &log.case(), KEY));
         assert_eq!(finding.severity, Severity::Low);
+        assert!(finding.title.ends_with("disabled by Admin, then enabled by Admin"), "{}", finding.title);
         assert_eq!(finding.remediation, None);
     }
 

@@ -72,7 +72,7 @@ fn evaluate(view: &NodeView<'_>) -> Verdict {
         by_key.len(),
         clauses(groups, 5),
         if is_meant {
-            " The launch template asks for that."
+            " The configuration asks for that, or names no key for some devices."
         } else {
             " Each of these keys must let the launching role in."
         },

@@ -110,8 +110,11 @@ prop_compose! {
     }
 }
 
-/// Escapes one character of a string.
+/// Escapes one character of a string that holds no escape yet.
 fn escape(text: &str, which: usize) -> String {
+    if text.contains('\\') {
+        return text.to_owned();
+    }
     let letters: Vec<char> = text.chars().collect();
     let inner = 1 + which % letters.len().saturating_sub(2).max(1);
     letters

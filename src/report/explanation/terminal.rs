@@ -8,7 +8,6 @@ use std::io::{self, BufWriter, Write};
 
 use super::exhibit::Numbers;
 use super::wording::{cut, delta, moment, verdict_name};
-use super::wrap::wrapped;
 use super::{Cause, ConfiguredKey, Exhibit, Explanation, Mark, Reading, Remedy, Step, UsedKey, key, node};
 use crate::correlate::{Confidence, KeyVerdict, VolumeOutcome};
 use crate::event::Text;
@@ -17,6 +16,7 @@ use crate::report::abbreviate::{limited, short_key, short_principal};
 use crate::report::document::contract_name;
 use crate::report::sanitize::sanitize;
 use crate::report::style::{Line, Tone, width};
+use crate::report::wrap::wrapped;
 use crate::rules::Severity;
 
 /// Screen columns where nobody says how many there are.

@@ -135,8 +135,8 @@ mod tests {
         ) {
             let lines = wrapped(&text, first, columns);
             for (index, line) in lines.iter().enumerate() {
-                let most = if index == 0 { first.max(columns) } else { columns };
-                prop_assert!(width(line) <= most, "{line}");
+                let limit = if index == 0 { first.max(columns) } else { columns };
+                prop_assert!(width(line) <= limit);
             }
             let letters = |text: &str| text.replace(' ', "");
             prop_assert_eq!(letters(&lines.concat()), letters(&text));

@@ -1,0 +1,70 @@
+//! How containers and exported lines begin.
+//!
+//! The text of an object or a line comes in; where its records or its JSON begin goes out, if it is one of
+//! the shapes known. Text may be cut off anywhere.
+
+use memchr::memchr2;
+
+use crate::archive::structure::{Members, is_container_key, skip_whitespace};
+
+/// Longest time and stream name before the JSON of an exported CloudWatch Logs line.
+pub(super) const TIME_PREFIX_BYTES_MAX: usize = 640;
+
+pub(super) enum Prefix {
+    /// The object begins this many bytes further on.
+    Before(usize),
+    /// The text ends too soon to tell.
+    Unknown,
+    /// There is none.
+    None,
+}
+
+/// CloudWatch Logs exports write a time, and some tools a stream's name too, before each event.
+pub(super) fn time_prefix(text: &[u8]) -> Prefix {
+    const FORM: &[u8] = b"0000-00-00T00:00:00";
+    let fits = text.iter().zip(FORM).all(|(byte, form)| match form {
+        b'0' => byte.is_ascii_digit(),
+        b'T' => matches!(byte, b'T' | b' '),
+        _ => byte == form,
+    });
+    if !fits {
+        return Prefix::None;
+    }
+    let reach = &text[..text.len().min(TIME_PREFIX_BYTES_MAX)];
+    match memchr2(b'{', b'\n', reach) {
+        Some(found) if text[found] == b'{' && found >= FORM.len() => Prefix::Before(found),
+        None if reach.len() < TIME_PREFIX_BYTES_MAX => Prefix::Unknown,
+        _ => Prefix::None,
+    }
+}
+
+/// `{"Records":[` at the beginning of an object: the length of it.
+pub(super) fn container_head(object: &[u8]) -> Option<usize> {
+    let key = skip_whitespace(object, 1);
+    array_member(object.get(key..)?).map(|length| key + length)
+}
+
+/// `"Records":[` at the beginning of `member`: the length of it.
+pub(super) fn array_member(member: &[u8]) -> Option<usize> {
+    let key_end = ["\"Records\"", "\"Events\"", "\"logEvents\""]
+        .iter()
+        .find_map(|key| member.starts_with(key.as_bytes()).then_some(key.len()))?;
+    let colon = skip_whitespace(member, key_end);
+    if member.get(colon) != Some(&b':') {
+        return None;
+    }
+    let bracket = skip_whitespace(member, colon + 1);
+    (member.get(bracket) == Some(&b'[')).then_some(bracket + 1)
+}
+
+/// The same among the members of an object that may be cut off or broken.
+pub(in crate::archive) fn container_member(object: &[u8]) -> Option<usize> {
+    let mut members = Members::of(object);
+    loop {
+        let (key, value_at) = members.next_key()?;
+        if is_container_key(&key) && object.get(value_at) == Some(&b'[') {
+            return Some(value_at + 1);
+        }
+        members.skip_value()?;
+    }
+}
