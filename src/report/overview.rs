@@ -10,7 +10,6 @@ use super::sanitize::sanitize;
 use super::style::{Line, Tone};
 use super::table::{Layout, write_more};
 use super::wrap::wrapped;
-use crate::correlate::Confidence;
 use crate::rules::{Finding, Incident, Severity};
 
 /// Incidents told before the rest is counted.
@@ -39,8 +38,7 @@ pub fn write_incidents(
             Severity::Low | Severity::Info => Tone::Plain,
         };
         let label = incident.severity.name();
-        let sure = if incident.confidence == Confidence::Inferred { "inferred: " } else { "" };
-        let title = format!("{sure}{} [{}]", incident.title, incident.rules.join(" "));
+        let title = format!("{} [{}]", incident.title, incident.rules.join(" "));
         let mut lines = prose(&title, layout).into_iter();
         Line::new(layout.style)
             .push(tone, label)

@@ -1,0 +1,180 @@
+//! What can be said without a use of a key, and which failures of KMS are refusals.
+
+use super::record::*;
+
+const A: &str = "i-0a";
+
+fn one_launch() -> Vec<Record> {
+    vec![configured(KEY), launch(0, &[A], "r1")]
+}
+
+/// Another node, `second` seconds from the launch, that leaves all its KMS events.
+fn other_node(second: i64) -> Vec<Record> {
+    all(&[&[launch(second, &["i-0b"], "r9")], &opened(second, "vol-0b", "i-0b", KEY, "r9")])
+}
+
+#[test]
+fn unencrypted_needs_life_and_read_only_kms_events_of_others_nearby() {
+    let case_of = |more: &[Record]| says(&case(&all(&[&one_launch(), more])), A);
+    let alive = [registered(60, A)];
+    assert_eq!(case_of(&all(&[&alive, &other_node(600)])), "unencrypted unknown [] -");
+    assert_eq!(case_of(&all(&[&alive, &other_node(-3000)])), "unencrypted unknown [] -");
+    assert_eq!(case_of(&all(&[&alive, &other_node(7200)])), "unknown unknown [] -", "two hours away");
+    assert_eq!(case_of(&other_node(600)), "unknown unknown [] -", "no sign of life");
+    assert_eq!(case_of(&alive), "unknown unknown [] -", "no KMS events at all");
+    let write_only = [launch(600, &["i-0b"], "r9"), grant(600, "vol-0b", "i-0b", KEY, "r9")];
+    assert_eq!(case_of(&all(&[&alive, &write_only])), "unknown unknown [] -", "write-only trail");
+    let elsewhere = data_key(600, "vol-0b", KEY, "r9").in_place(ACCOUNT, "us-west-2");
+    assert_eq!(case_of(&all(&[&alive, &[elsewhere]])), "unknown unknown [] -", "another region");
+    let foreign = data_key(600, "vol-0b", KEY, "r9").in_place(OTHER_ACCOUNT, REGION);
+    assert_eq!(case_of(&all(&[&alive, &[foreign]])), "unknown unknown [] -", "another account");
+}
+
+#[test]
+fn an_unencrypted_node_may_have_an_encrypted_volume_attached_later() {
+    let attached = [attach(3600, "vol-0f", A, "a1"), grant(3600, "vol-0f", A, OTHER, "a1")];
+    let case = case(&all(&[&one_launch(), &attached, &other_node(600)]));
+    assert_eq!(says(&case, A).split(' ').next(), Some("unencrypted"));
+    assert_eq!(volumes(&case, A), ["attached-later used OTHER vol-0f"]);
+}
+
+#[test]
+fn a_write_only_trail_still_tells_keys_by_grants() {
+    let records = all(&[&one_launch(), &[grant(1, "vol-0a", A, OTHER, "r1"), registered(60, A)]]);
+    assert_eq!(says(&case(&records), A).split(' ').next(), Some("mismatch"));
+}
+
+#[test]
+fn failures_that_a_retry_may_pass_are_no_refusals() {
+    for (code, message) in [
+        ("ThrottlingException", "Rate exceeded"),
+        ("Throttling", "You have exceeded the rate at which you may call KMS."),
+        ("KMSInternalException", "The request failed because of an internal error"),
+        ("DependencyTimeoutException", "The system timed out while trying to fulfill the request."),
+        ("LimitExceededException", "Quota exceeded"),
+        ("DryRunOperationException", "The request would have succeeded, but the DryRun option is set."),
+        ("InvalidCiphertextException", ""),
+    ] {
+        let failure = failed(1, "GenerateDataKeyWithoutPlaintext", code, message, "r1");
+        assert_eq!(says(&case(&all(&[&one_launch(), &[failure]])), A), "unknown unknown [] -", "{code}");
+    }
+}
+
+#[test]
+fn throttled_calls_before_a_use_leave_the_use() {
+    let throttled = failed(1, "CreateGrant", "ThrottlingException", "Rate exceeded", "r1");
+    let records = all(&[&one_launch(), &[throttled], &opened(2, "vol-0a", A, KEY, "r1")]);
+    assert_eq!(says(&case(&records), A), "match configured [KEY] -");
+}
+
+#[test]
+fn a_key_that_cannot_be_used_is_denied_as_failed() {
+    let disabled = format!("{KEY} is disabled.");
+    let pending = format!("{KEY} is pending deletion.");
+    let missing = format!("Key '{KEY}' does not exist");
+    for (code, message) in [
+        ("DisabledException", disabled.as_str()),
+        ("KMSInvalidStateException", pending.as_str()),
+        ("NotFoundException", missing.as_str()),
+        ("KMSInvalidStateException", disabled.as_str()),
+    ] {
+        let failure = failed(1, "GenerateDataKeyWithoutPlaintext", code, message, "r1");
+        let case = case(&all(&[&one_launch(), &[failure]]));
+        assert_eq!(says(&case, A), "denied configured [] kms-key-unusable", "{code} {message}");
+        assert_eq!(volumes(&case, A), ["launch failed KEY -"]);
+    }
+}
+
+#[test]
+fn a_refusal_that_does_not_name_its_key_is_still_a_refusal() {
+    let cut = format!("{}{}", &not_authorized("CreateGrant", "arn:aws:kms:us-east-1:1111")[..150], "...");
+    let ambiguous = "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access.";
+    for (code, message) in
+        [("AccessDenied", cut.as_str()), ("AccessDeniedException", ambiguous), ("AccessDenied", "")]
+    {
+        let failure = failed(1, "CreateGrant", code, message, "r1");
+        let case = case(&all(&[&one_launch(), &[failure]]));
+        assert_eq!(says(&case, A), "denied unknown [] kms-denied", "{message}");
+    }
+    let missing = failed(
+        1,
+        "CreateGrant",
+        "NotFoundException",
+        "Alias arn:aws:kms:us-east-1:111122223333:alias/x is not found.",
+        "r1",
+    );
+    assert_eq!(says(&case(&all(&[&one_launch(), &[missing]])), A), "denied unknown [] kms-key-unusable");
+}
+
+#[test]
+fn refusals_before_a_retry_that_went_well_do_not_condemn_a_node_that_lived() {
+    let retried = all(&[
+        &one_launch(),
+        &[
+            refused(1, "GenerateDataKeyWithoutPlaintext", KEY, "r1"),
+            refused(2, "GenerateDataKeyWithoutPlaintext", KEY, "r1"),
+        ],
+        &opened(4, "vol-0a", A, KEY, "r1"),
+        &[registered(60, A)],
+    ]);
+    let case = case(&retried);
+    assert_eq!(says(&case, A), "match configured [KEY] -");
+    assert_eq!(volumes(&case, A), ["launch used KEY vol-0a"]);
+}
+
+#[test]
+fn a_data_key_whose_grant_was_refused_was_not_used() {
+    let records = [data_key(1, "vol-0a", KEY, "r1"), refused(2, "CreateGrant", KEY, "r1")];
+    let case = case(&all(&[&one_launch(), &records]));
+    assert_eq!(says(&case, A), "denied configured [] kms-denied");
+    assert_eq!(volumes(&case, A), ["launch denied KEY vol-0a"]);
+}
+
+#[test]
+fn of_two_volumes_the_one_without_a_grant_was_refused() {
+    let records = [
+        data_key(1, "vol-0a", KEY, "r1"),
+        data_key(1, "vol-0b", OTHER, "r1"),
+        grant(1, "vol-0a", A, KEY, "r1"),
+        refused(2, "CreateGrant", OTHER, "r1"),
+    ];
+    let case = case(&all(&[&one_launch(), &records]));
+    assert_eq!(says(&case, A), "denied unknown [KEY] kms-denied");
+    assert_eq!(volumes(&case, A), ["launch used KEY vol-0a", "launch denied OTHER vol-0b"]);
+}
+
+#[test]
+fn denied_wins_over_mismatch_and_permission_over_state() {
+    let records = [
+        data_key(1, "vol-0a", OTHER, "r1"),
+        grant(1, "vol-0a", A, OTHER, "r1"),
+        refused(2, "GenerateDataKeyWithoutPlaintext", KEY, "r1"),
+    ];
+    let both = case(&all(&[&one_launch(), &records]));
+    assert_eq!(says(&both, A), "denied configured [OTHER] kms-denied");
+    let state = failed(1, "CreateGrant", "DisabledException", &format!("{OTHER} is disabled."), "r1");
+    let mixed = case(&all(&[&one_launch(), &[state, refused(2, "CreateGrant", KEY, "r1")]]));
+    assert_eq!(says(&mixed, A), "denied configured [] kms-denied");
+}
+
+#[test]
+fn refused_re_encryption_names_the_key_that_refused() {
+    for (action, key, origin) in
+        [("ReEncryptTo", KEY, "configured"), ("ReEncryptFrom", OTHER, "ami-snapshot")]
+    {
+        let refusal = failed(1, "ReEncrypt", "AccessDenied", &not_authorized(action, key), "r1");
+        let case = case(&all(&[&one_launch(), &[refusal]]));
+        assert_eq!(says(&case, A), format!("denied {origin} [] kms-denied"), "{action}");
+    }
+}
+
+#[test]
+fn a_node_known_only_by_its_tags_or_its_end_is_unknown() {
+    let tagged = case(&[registered(0, A)]);
+    assert_eq!(says(&tagged, A), "unknown unknown [] -");
+    assert_eq!(node(&tagged, A).launched_at, None);
+    let ended = case(&[terminate(0, A, "running")]);
+    assert_eq!(says(&ended, A), "unknown unknown [] terminated-by-karpenter");
+    let used = case(&all(&[&opened(0, "vol-0a", A, KEY, "k1"), &[registered(60, A)]]));
+    assert_eq!(says(&used, A).split(' ').next(), Some("unknown"));
+}
