@@ -30,7 +30,8 @@ pub(super) fn explain(case: &Case, findings: &[Finding], arn: &Text, given: &str
         })
         .collect();
     let refusals = refusals(case, arn);
-    let relevant = relevant_findings(findings, arn, &nodes);
+    let mut order = changes(case, arn, given);
+    let relevant = relevant_findings(case, findings, arn, &order);
     let firsts = first_of_each_rule(&relevant);
     let own_place = summary.account_id.as_ref().zip(summary.region.as_ref());
     let places: HashSet<String> = nodes
@@ -40,7 +41,6 @@ pub(super) fn explain(case: &Case, findings: &[Finding], arn: &Text, given: &str
         .map(|(account_id, region)| format!("{account_id}/{region}"))
         .collect();
     let causes = causes(&relevant);
-    let mut order = changes(case, arn, given);
     let nobody = Node::default();
     let milestones = milestones(case, arn);
     order.extend(milestones.keys());
@@ -92,19 +92,31 @@ fn unused(case: &Case, arn: &Text) -> KeySummary {
     }
 }
 
-/// Findings about the key, then those about its nodes.
-fn relevant_findings<'a>(findings: &'a [Finding], arn: &Text, nodes: &[&Node]) -> Vec<&'a Finding> {
-    let instances: HashSet<&str> = nodes.iter().map(|node| &*node.instance_id).collect();
-    let is_of_key = |finding: &&Finding| {
-        finding.subject.kind == rules::SubjectKind::Key && is_same_key(&finding.subject.id, arn)
-    };
-    // A node may have troubles of its own: those that speak of this key are the key's.
-    let is_of_node = |finding: &&Finding| {
-        finding.subject.kind == rules::SubjectKind::Node
-            && instances.contains(&*finding.subject.id)
-            && (finding.explanation.contains(&**arn) || finding.title.contains(&**arn))
-    };
-    findings.iter().filter(is_of_key).chain(findings.iter().filter(is_of_node)).collect()
+/// Findings about the key, then those about defaults that it was made, then those about nodes that name it.
+fn relevant_findings<'a>(
+    case: &Case,
+    findings: &'a [Finding],
+    arn: &Text,
+    changes: &BTreeSet<u32>,
+) -> Vec<&'a Finding> {
+    let changes: HashSet<&Id> = changes.iter().map(|event| &case.events[*event as usize].event_id).collect();
+    let mut relevant: Vec<(u8, &Finding)> = findings
+        .iter()
+        .filter_map(|finding| {
+            let subject = &finding.subject;
+            match subject.kind {
+                rules::SubjectKind::Key if is_same_key(&subject.id, arn) => Some((0, finding)),
+                rules::SubjectKind::Account if finding.evidence.iter().any(|id| changes.contains(id)) => {
+                    Some((1, finding))
+                }
+                // A node may have troubles of its own: those that speak of this key are the key's.
+                rules::SubjectKind::Node if finding.explanation.contains(&**arn) => Some((2, finding)),
+                _ => None,
+            }
+        })
+        .collect();
+    relevant.sort_by_key(|(rank, _)| *rank);
+    relevant.into_iter().map(|(_, finding)| finding).collect()
 }
 
 fn first_of_each_rule<'a>(findings: &[&'a Finding]) -> Vec<&'a Finding> {

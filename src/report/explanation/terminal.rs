@@ -262,10 +262,7 @@ impl Screen<'_> {
             }
             self.step(step, time, launcher)?;
         }
-        self.line()
-            .gap(2)
-            .push(Tone::Faint, "✗ refused · ★ launch · ◆ configuration · † end · [n] evidence")
-            .write(self.out)
+        self.prose(&[], 2, Tone::Faint, "✗ refused · ★ launch · ◆ configuration · † end · [n] evidence")
     }
 
     fn step(&mut self, step: &Step, time: &str, launcher: Option<&Text>) -> io::Result<()> {

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     ExplanationDocument, Subject, SubjectError, explain, find_subject, write_explanation,
-    write_explanation_json, write_explanation_markdown,
+    write_explanation_json, write_explanation_markdown, write_explanation_schema,
 };
 use crate::correlate::Case;
 use crate::report::document::schema_of;
@@ -183,6 +183,30 @@ fn an_unknown_name_is_answered_with_the_nearest_ones() {
 }
 
 #[test]
+fn an_alias_leads_to_its_key_and_one_that_nothing_resolves_says_so() {
+    let mut case = case();
+    let key = case.nodes[0].expected_key.as_mut().expect("an expected key");
+    key.written = Some("alias/karpenter-ebs".into());
+    for given in
+        ["alias/karpenter-ebs", "arn:aws:kms:us-east-1:111122223333:alias/karpenter-ebs", "alias/karp"]
+    {
+        assert_eq!(find_subject(&case, given), Ok(Subject::Key(RIGHT_KEY.into())), "{given}");
+    }
+    let key = case.nodes[0].expected_key.as_mut().expect("an expected key");
+    key.key_arn = None;
+    let error = find_subject(&case, "alias/karpenter-ebs").expect_err("no record shows its key");
+    assert_eq!(error, SubjectError::Unresolved { alias: "alias/karpenter-ebs".to_owned() });
+    // In two places one name is two aliases.
+    let mut elsewhere = incident::node("i-0eeeeeeeeeeeeeeee", "2026-03-02T10:09:00Z");
+    let key = elsewhere.expected_key.as_mut().expect("an expected key");
+    key.written = Some("arn:aws:kms:us-west-2:111122223333:alias/karpenter-ebs".into());
+    key.key_arn = Some(WRONG_KEY.into());
+    case.nodes.push(elsewhere);
+    let error = find_subject(&case, "alias/karpenter-ebs").expect_err("two aliases have that name");
+    assert_eq!(error.candidates().len(), 2, "{error}");
+}
+
+#[test]
 fn a_key_is_told_with_its_nodes_and_refusals() {
     let text = screen(&case(), &findings(), RIGHT_KEY);
     assert!(text.starts_with(&format!("Key {RIGHT_KEY}\n")), "{text}");
@@ -281,6 +305,22 @@ fn json_is_as_its_schema_says() {
     let mut value: Value = serde_json::from_str(&json(&case(), &findings(), DENIED)).expect("JSON");
     value["verdict"]["sentence"] = Value::Null;
     assert!(!validator.is_valid(&value), "a document that is wrong passes");
+}
+
+#[test]
+fn the_committed_schema_is_current() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/schema-explain.json");
+    let mut bytes = Vec::new();
+    write_explanation_schema(&mut bytes).expect("memory does not fail");
+    let current = String::from_utf8(bytes).expect("UTF-8");
+    if std::env::var_os("KEYTRAIL_UPDATE_DOCS").is_some() {
+        std::fs::write(path, &current).expect("docs/ is writable");
+    }
+    let committed = std::fs::read_to_string(path).expect("docs/schema-explain.json is committed");
+    assert!(
+        committed == current,
+        "docs/schema-explain.json is not current: run the tests with KEYTRAIL_UPDATE_DOCS=1"
+    );
 }
 
 #[test]
@@ -414,6 +454,18 @@ fn a_screen_of_hostile_texts_is_harmless_and_fits() {
                 assert!(width(line) <= 80, "{} columns: {line}", width(line));
             }
         }
+    }
+}
+
+#[test]
+fn any_screen_is_wide_enough() {
+    for columns in [1, 40, 57, 100, 400] {
+        let text = written(&case(), &findings(), DENIED, |out, explanation| {
+            let layout = Layout { columns: Some(columns), style: Style::plain() };
+            write_explanation(out, explanation, layout).expect("memory does not fail");
+        });
+        let most = text.lines().map(width).max().expect("lines");
+        assert!(most <= columns.clamp(40, 100), "{most} of {columns} columns");
     }
 }
 
