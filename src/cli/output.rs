@@ -93,6 +93,10 @@ pub(super) fn check(arguments: &OutputArguments) -> anyhow::Result<()> {
         if target.path.exists() && !arguments.force {
             bail!("{path}: exists already; name another file, or overwrite it with --force");
         }
+        // Missing directories will be made; what is there must be one.
+        if let Some(file) = target.path.ancestors().skip(1).find(|above| above.exists() && !above.is_dir()) {
+            bail!("{path}: cannot be made, because {} is no directory; name another place", file.display());
+        }
     }
     #[cfg(feature = "parquet")]
     if arguments.output == Format::Parquet && io::stdout().is_terminal() {

@@ -27,14 +27,22 @@ pub fn write_csv(out: &mut dyn Write, case: &Case, findings: &[Finding], table: 
 
 fn write_rows<T: Rows>(out: &mut dyn Write, source: &Source<'_>) -> io::Result<()> {
     let mut writer = csv::Writer::from_writer(out);
-    writer.write_record(T::COLUMNS.iter().map(|column| column.name))?;
+    writer.write_record(T::COLUMNS.iter().map(|column| column.name)).map_err(io_error)?;
     for row in T::rows(source) {
         for column in T::COLUMNS {
-            writer.write_field(cell((column.get)(&row), column.kind).as_bytes())?;
+            writer.write_field(cell((column.get)(&row), column.kind).as_bytes()).map_err(io_error)?;
         }
-        writer.write_record(None::<&[u8]>)?;
+        writer.write_record(None::<&[u8]>).map_err(io_error)?;
     }
     writer.flush()
+}
+
+/// The error of the writer beneath: a closed pipe must stay recognisable as one.
+fn io_error(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
 }
 
 fn cell(value: Value<'_>, kind: Type) -> Cow<'_, str> {
