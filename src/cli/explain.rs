@@ -1,6 +1,6 @@
 //! `keytrail explain`: one node or key, from what it is to the fix.
 
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -11,7 +11,7 @@ use super::output::{TOOL, layout};
 use super::pipeline::{self, Answer};
 use super::progress::Bar;
 use crate::correlate::{Case, KeyVerdict, Node};
-use crate::report::{self, Style, SubjectError};
+use crate::report::{self, Explanation, Style, SubjectError};
 
 pub(super) fn run(arguments: &Explain, is_quiet: bool) -> anyhow::Result<Outcome> {
     let mut question = pipeline::question(&arguments.window, &arguments.filter, &arguments.keys)?;
@@ -31,17 +31,7 @@ pub(super) fn run(arguments: &Explain, is_quiet: bool) -> anyhow::Result<Outcome
         }
     };
     let explanation = report::explain(case, findings, &subject, &arguments.subject);
-    let mut out = BufWriter::new(io::stdout().lock());
-    match arguments.output {
-        ExplanationFormat::Table => {
-            let mut out = anstream::AutoStream::auto(io::stdout().lock());
-            report::write_explanation(&mut out, &explanation, layout())
-        }
-        ExplanationFormat::Markdown => report::write_explanation_markdown(&mut out, &explanation),
-        ExplanationFormat::Json => report::write_explanation_json(&mut out, &explanation, TOOL),
-    }
-    .and_then(|()| out.flush())
-    .context("writing to standard output")?;
+    write(&explanation, arguments.output).context("writing to standard output")?;
     let is_lossy = !case.coverage.losses.is_empty();
     if is_lossy && !is_quiet {
         let mut err = anstream::AutoStream::auto(io::stderr().lock());
@@ -49,6 +39,17 @@ pub(super) fn run(arguments: &Explain, is_quiet: bool) -> anyhow::Result<Outcome
         report::write_summary(&mut err, case, &[], Style::coloured())?;
     }
     Ok(if arguments.reading.strict && is_lossy { Outcome::Inconclusive } else { Outcome::Done })
+}
+
+fn write(explanation: &Explanation, format: ExplanationFormat) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match format {
+        ExplanationFormat::Table => {
+            report::write_explanation(&mut anstream::AutoStream::auto(out), explanation, layout())
+        }
+        ExplanationFormat::Markdown => report::write_explanation_markdown(&mut out, explanation),
+        ExplanationFormat::Json => report::write_explanation_json(&mut out, explanation, TOOL),
+    }
 }
 
 /// Says why there is nothing to explain, and what there is instead.

@@ -173,7 +173,7 @@ pub struct Volume {
 }
 
 /// Part of the launch or not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum VolumeRole {
     /// Made by the launch.
@@ -183,7 +183,7 @@ pub enum VolumeRole {
 }
 
 /// What happened with a volume's key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum VolumeOutcome {
     /// KMS used the key for the volume.

@@ -3,7 +3,7 @@
 use hashbrown::HashSet;
 use std::cmp::Reverse;
 
-use crate::event::{Coverage, Detail, Event, Id, KmsOperation};
+use crate::event::{Coverage, Detail, Event, Id, KmsOperation, Text};
 
 /// A set of events, each once, in a fixed order.
 #[derive(Debug, Default)]
@@ -35,9 +35,15 @@ impl Evidence {
             next.event_id == kept.event_id && next.account_id == kept.account_id && next.amends == kept.amends
         });
         // A record that a later one amends is an earlier state of the same event.
-        let amended: HashSet<Id> = events.iter().filter_map(|event| event.amends.clone()).collect();
+        let amended: HashSet<(Id, Text)> = events
+            .iter()
+            .filter_map(|event| Some((event.amends.clone()?, event.account_id.clone())))
+            .collect();
         if !amended.is_empty() {
-            events.retain(|event| event.amends.is_some() || !amended.contains(&event.event_id));
+            events.retain(|event| {
+                let state = (event.event_id.clone(), event.account_id.clone());
+                event.amends.is_some() || !amended.contains(&state)
+            });
         }
         let duplicates = (read - events.len()) as u64;
         Self { events, duplicates }

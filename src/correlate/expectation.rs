@@ -89,11 +89,13 @@ impl Resolver<'_> {
             return Configured::default();
         };
         let template = draft.node.launch_template.as_ref();
-        let named = draft.template_name().and_then(|name| self.history.template_id(name, at));
-        let Some(id) = template.map(|template| &template.id).or(named) else {
+        let named = draft
+            .named_template()
+            .and_then(|(name, version)| Some((self.history.template_id(name, at)?, version)));
+        let known = template.map(|template| (&template.id, template.version.as_deref())).or(named);
+        let Some((id, version)) = known else {
             return Configured::default();
         };
-        let version = template.and_then(|template| template.version.as_deref());
         let Some(mappings) = self.history.mappings(id, version, at) else {
             return Configured::default();
         };

@@ -3,17 +3,18 @@
 use hashbrown::HashSet;
 
 use super::case::{LaunchFailure, Provisioner};
-use super::launches::{Drafts, is_by_karpenter};
-use crate::event::{Detail, Event, FleetError, NodeTags, Text};
+use super::launches::{Drafts, fleet_of_client_token, is_by_karpenter};
+use crate::event::{Detail, Event, FleetError, Launch, NodeTags, Text};
 
 /// Finds the launches that failed, one entry per event and error code.
 pub(super) fn find(events: &[Box<Event>], drafts: &Drafts) -> Vec<LaunchFailure> {
     // An attempt inside a fleet that made instances after all is no failure.
-    let fulfilled: HashSet<&Text> = events
+    let fulfilled: HashSet<&str> = events
         .iter()
         .filter(|event| event.error.is_none())
         .filter_map(|event| match &event.detail {
-            Detail::Fleet(fleet) if !fleet.instances.is_empty() => fleet.fleet_id.as_ref(),
+            Detail::Fleet(fleet) if !fleet.instances.is_empty() => fleet.fleet_id.as_deref(),
+            Detail::Launch(launch) if !launch.instances.is_empty() => fleet_of(launch),
             _ => None,
         })
         .collect();
@@ -28,13 +29,7 @@ pub(super) fn find(events: &[Box<Event>], drafts: &Drafts) -> Vec<LaunchFailure>
                 push(&mut failures, event, &fleet.tags, errors, drafts);
             }
             Detail::Launch(launch) if launch.instances.is_empty() && !launch.dry_run => {
-                let fleet = launch.tags.fleet_id.as_ref();
-                let is_made_up_for = fleet.is_some_and(|fleet| fulfilled.contains(fleet))
-                    || launch.client_token.as_deref().is_some_and(|token| {
-                        token
-                            .rsplit_once('-')
-                            .is_some_and(|(fleet, _)| fulfilled.contains(&Text::from(fleet)))
-                    });
+                let is_made_up_for = fleet_of(launch).is_some_and(|fleet| fulfilled.contains(fleet));
                 // Karpenter launches through CreateFleet; a RunInstances of its own only validates.
                 if is_made_up_for || is_by_karpenter(event) {
                     continue;
@@ -48,6 +43,11 @@ pub(super) fn find(events: &[Box<Event>], drafts: &Drafts) -> Vec<LaunchFailure>
         (one.at, &one.event_id, &one.error_code).cmp(&(two.at, &two.event_id, &two.error_code))
     });
     failures
+}
+
+/// The fleet that an attempt belongs to, by its tag or its client token.
+fn fleet_of(launch: &Launch) -> Option<&str> {
+    launch.tags.fleet_id.as_deref().or_else(|| fleet_of_client_token(launch.client_token.as_deref()?))
 }
 
 /// Karpenter checks a node class with dry runs whose nodepool tag is empty. One that is refused looks like a

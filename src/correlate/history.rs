@@ -380,8 +380,13 @@ impl History {
     /// The block device mappings of a version of a launch template; `None` if the archive does not hold it.
     #[must_use]
     pub fn mappings(&self, id: &str, version: Option<&str>, at: Timestamp) -> Option<ConfiguredMappings> {
-        let versions = self.templates.get(id)?;
-        let mut number = self.version_number(id, versions, version, at)?;
+        let mut versions: Vec<&Dated<TemplateVersion>> = self
+            .templates
+            .get(id)?
+            .iter()
+            .filter(|entry| entry.time.second() <= at.second() + CLOCK_SKEW_SECONDS_MAX)
+            .collect();
+        let mut number = self.version_number(id, &versions, version, at)?;
         let mut events = Vec::new();
         let mut seen = HashSet::new();
         // A version takes over what it does not name from its source version, and so on.
@@ -392,7 +397,9 @@ impl History {
                 events.sort_unstable();
                 return Some(ConfiguredMappings { mappings: mappings.clone(), events });
             }
-            number = self.version_number(id, versions, found.value.source_version.as_deref(), found.time)?;
+            let (source, made) = (found.value.source_version.as_deref()?, found.time);
+            versions.retain(|entry| entry.value.version < Some(number));
+            number = self.version_number(id, &versions, Some(source), made)?;
         }
         None
     }
@@ -400,14 +407,12 @@ impl History {
     fn version_number(
         &self,
         id: &str,
-        versions: &[Dated<TemplateVersion>],
+        versions: &[&Dated<TemplateVersion>],
         written: Option<&str>,
         at: Timestamp,
     ) -> Option<u64> {
         match written {
-            Some("$Latest") => {
-                versions.iter().filter(|entry| entry.time <= at).filter_map(|entry| entry.value.version).max()
-            }
+            Some("$Latest") => versions.iter().filter_map(|entry| entry.value.version).max(),
             Some("$Default") | None => {
                 let changed = self.template_defaults.get(id).and_then(|changes| as_of(changes, at));
                 match changed {
@@ -426,6 +431,9 @@ impl History {
 fn is_key_arn(text: &str) -> bool {
     KeyArn::parse(text).is_some_and(|arn| arn.key_id().is_some())
 }
+
+/// Events of one launch are stamped by different hosts: either may seem the earlier one.
+pub(super) const CLOCK_SKEW_SECONDS_MAX: i64 = 1;
 
 /// The alias of the AWS managed key of EBS.
 pub const AWS_EBS_ALIAS: &str = "alias/aws/ebs";

@@ -4,7 +4,8 @@
 use hashbrown::{HashMap, HashSet};
 
 use super::case::Confidence;
-use super::launches::Drafts;
+use super::history::{CLOCK_SKEW_SECONDS_MAX, History};
+use super::launches::{Draft, Drafts};
 use crate::event::{
     Denial, Detail, Event, Id, IdentityKind, KmsOperation, KmsUse, Text, VolumeChange, is_key_state_failure,
     is_refusal, is_throttling,
@@ -13,8 +14,9 @@ use crate::event::{
 /// How long after its launch a node's KMS events may come, in seconds, where only the session joins them.
 pub const SESSION_JOIN_SECONDS_MAX: i64 = 30;
 
-/// RunInstances and its KMS events are stamped by different hosts: either may seem the earlier one.
-const CLOCK_SKEW_SECONDS_MAX: i64 = 1;
+/// How many KMS events one node takes by its session alone: where a whole fleet's events cannot be told apart,
+/// more of the same say no more, and every pair of event and node would be a quadratic heap.
+const SESSION_JOINS_MAX: u32 = 256;
 
 /// A KMS event joined to a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,17 +69,36 @@ struct Index<'a> {
     launches: HashMap<&'a Id, Vec<usize>>,
     /// Request ids of calls that are no launch: CreateVolume, AttachVolume, StartInstances, image copies.
     others: HashSet<&'a Id>,
-    /// Request id of an AttachVolume, successful or not -> node.
-    attachments: HashMap<&'a Id, usize>,
+    /// Request id of an AttachVolume or StartInstances, successful or not -> node.
+    later_requests: HashMap<&'a Id, usize>,
     /// Volume -> node, where one event names both.
     volumes: HashMap<&'a Text, usize>,
-    /// Nodes that opened a volume or were granted the use of its key.
+    /// Nodes whose volumes are all open: as many were opened, or their keys granted, as the launch made.
     opened: HashSet<usize>,
 }
 
-/// KMS operations that EC2 performs when it launches an instance.
-fn is_launch_operation(kms: &KmsUse) -> bool {
+/// KMS operations that may belong to a node's volumes.
+fn is_use(kms: &KmsUse) -> bool {
     !matches!(kms.operation, KmsOperation::RetireGrant | KmsOperation::RevokeGrant)
+}
+
+/// Whether the event says that KMS refused what a launch needs. A launch does not need its caller to decrypt:
+/// the grants are used; nor does EC2 look the key up in the caller's name.
+pub(super) fn refusal_of(event: &Event, kms: &KmsUse) -> Option<UseResult> {
+    let is_needed = match kms.operation {
+        KmsOperation::Decrypt => event.identity.instance_id.is_some(),
+        KmsOperation::DescribeKey | KmsOperation::RetireGrant | KmsOperation::RevokeGrant => false,
+        KmsOperation::GenerateDataKeyWithoutPlaintext
+        | KmsOperation::GenerateDataKey
+        | KmsOperation::CreateGrant
+        | KmsOperation::ReEncrypt => true,
+    };
+    let result = result_of(event);
+    (is_needed && matches!(result, UseResult::Denied | UseResult::Failed)).then_some(result)
+}
+
+fn is_refusal_event(event: &Event) -> bool {
+    matches!(&event.detail, Detail::Kms(kms) if refusal_of(event, kms).is_some())
 }
 
 /// The node that the event itself names: the grantee of a grant, or the instance whose volume was opened.
@@ -86,9 +107,9 @@ fn named_instance<'a>(event: &'a Event, kms: &'a KmsUse) -> Option<&'a Text> {
 }
 
 /// Joins the KMS events to the nodes.
-pub(super) fn join(events: &[Box<Event>], drafts: &mut Drafts) {
+pub(super) fn join(events: &[Box<Event>], history: &History, drafts: &mut Drafts) {
     let foreign_copies = copies_in_owners_account(events);
-    let index = Index::build(events, drafts);
+    let index = Index::build(events, history, drafts);
     // Events without a direct join, by request id: one of them may name what the others do not.
     let mut groups: HashMap<&Id, Vec<u32>> = HashMap::new();
     let mut joins: Vec<(usize, JoinedUse)> = Vec::new();
@@ -98,7 +119,7 @@ pub(super) fn join(events: &[Box<Event>], drafts: &mut Drafts) {
         let Detail::Kms(kms) = &event.detail else {
             continue;
         };
-        if !is_launch_operation(kms) || foreign_copies.contains(&number) {
+        if !is_use(kms) || foreign_copies.contains(&number) {
             continue;
         }
         match &event.request_id {
@@ -122,17 +143,16 @@ pub(super) fn join(events: &[Box<Event>], drafts: &mut Drafts) {
     let refused: HashSet<usize> = joins
         .iter()
         .filter(|(_, join)| join.is_of_launch_request && join.confidence == Confidence::Observed)
-        .filter(|(_, join)| {
-            matches!(result_of(&events[join.event as usize]), UseResult::Denied | UseResult::Failed)
-        })
+        .filter(|(_, join)| is_refusal_event(&events[join.event as usize]))
         .map(|(draft, _)| *draft)
         .collect();
     fallback.join(events, drafts, &index.opened, &refused, &mut joins);
     for (draft, join) in joins {
         drafts.drafts[draft].key_uses.push(join);
     }
-    for draft in &mut drafts.drafts {
+    for (number, draft) in drafts.drafts.iter_mut().enumerate() {
         draft.key_uses.sort_by_key(|join| join.event);
+        draft.is_opened = index.opened.contains(&number);
     }
 }
 
@@ -156,12 +176,12 @@ fn copies_in_owners_account(events: &[Box<Event>]) -> HashSet<u32> {
 }
 
 impl<'a> Index<'a> {
-    fn build(events: &'a [Box<Event>], drafts: &Drafts) -> Self {
+    fn build(events: &'a [Box<Event>], history: &History, drafts: &Drafts) -> Self {
         let mut index = Self {
             events,
             launches: HashMap::new(),
             others: HashSet::new(),
-            attachments: HashMap::new(),
+            later_requests: HashMap::new(),
             volumes: HashMap::new(),
             opened: HashSet::new(),
         };
@@ -174,28 +194,28 @@ impl<'a> Index<'a> {
                 }
             }
         }
+        // Nodes -> volumes opened, or whose keys were granted to the instance.
+        let mut opened: HashMap<usize, HashSet<Option<&Text>>> = HashMap::new();
         for event in events {
             match &event.detail {
-                Detail::Volume(change) => {
+                Detail::Volume(change) => index.note_volume_change(event, change, drafts),
+                Detail::Start(instances) => {
                     index.others.extend(&event.request_id);
-                    if let (
-                        VolumeChange::Attached { volume_id: Some(volume), instance_id: Some(instance) },
-                        None,
-                    ) = (change, &event.error)
-                        && let Some(&draft) = drafts.by_instance.get(instance)
+                    if let ([only], Some(id)) = (instances.as_slice(), &event.request_id)
+                        && let Some(&draft) = drafts.by_instance.get(&only.instance_id)
                     {
-                        index.volumes.entry(volume).or_insert(draft);
+                        index.later_requests.insert(id, draft);
                     }
                 }
-                Detail::Start(_) | Detail::Stop(_) | Detail::Termination(_) | Detail::ImageCopy(_) => {
+                Detail::Stop(_) | Detail::Termination(_) | Detail::ImageCopy(_) => {
                     index.others.extend(&event.request_id);
                 }
-                Detail::Kms(kms) if event.error.is_none() && is_launch_operation(kms) => {
+                Detail::Kms(kms) if event.error.is_none() && is_use(kms) => {
                     let Some(&draft) = named_instance(event, kms).and_then(|id| drafts.by_instance.get(id))
                     else {
                         continue;
                     };
-                    index.opened.insert(draft);
+                    opened.entry(draft).or_default().insert(kms.volume_id.as_ref());
                     if let Some(volume) = &kms.volume_id {
                         index.volumes.insert(volume, draft);
                     }
@@ -203,7 +223,34 @@ impl<'a> Index<'a> {
                 _ => {}
             }
         }
+        let cleanups = super::termination::cleanups(events);
+        index.opened = opened
+            .into_iter()
+            .filter(|(number, volumes)| {
+                let draft = &drafts.drafts[*number];
+                let request = draft.launch.and_then(|launch| events[launch as usize].request_id.as_ref());
+                volumes.len() >= volumes_made(draft, history)
+                    && !request.is_some_and(|id| cleanups.contains_key(id))
+            })
+            .map(|(number, _)| number)
+            .collect();
         index
+    }
+
+    fn note_volume_change(&mut self, event: &'a Event, change: &'a VolumeChange, drafts: &Drafts) {
+        self.others.extend(&event.request_id);
+        let VolumeChange::Attached { volume_id, instance_id: Some(instance) } = change else {
+            return;
+        };
+        let Some(&draft) = drafts.by_instance.get(instance) else {
+            return;
+        };
+        if let Some(id) = &event.request_id {
+            self.later_requests.insert(id, draft);
+        }
+        if let (Some(volume), None) = (volume_id, &event.error) {
+            self.volumes.entry(volume).or_insert(draft);
+        }
     }
 
     /// The node that the event names, directly or through its volume.
@@ -272,7 +319,7 @@ impl<'a> Index<'a> {
                     joined(draft, event, open.len());
                 }
             }
-        } else if let Some(&draft) = request_id.and_then(|id| self.attachments.get(id)) {
+        } else if let Some(&draft) = request_id.and_then(|id| self.later_requests.get(id)) {
             for event in unnamed {
                 joined(draft, event, 1);
             }
@@ -285,6 +332,16 @@ impl<'a> Index<'a> {
             fallback.groups.push(unnamed);
         }
     }
+}
+
+/// How many EBS volumes the launch made, as its launch template says; at least one.
+fn volumes_made(draft: &Draft, history: &History) -> usize {
+    let template = draft.node.launch_template.as_ref();
+    let mappings = template
+        .zip(draft.node.launched_at)
+        .and_then(|(template, at)| history.mappings(&template.id, template.version.as_deref(), at));
+    let made = mappings.map_or(1, |found| found.mappings.iter().filter(|mapping| mapping.is_ebs).count());
+    made.max(1)
 }
 
 /// Caller's account (or the record's, where the caller is a service) and region are the node's.
@@ -328,12 +385,14 @@ impl Fallback {
         refused: &HashSet<usize>,
         joins: &mut Vec<(usize, JoinedUse)>,
     ) {
+        let mut taken: HashMap<usize, u32> = HashMap::new();
         for group in &self.groups {
             let first = &events[group[0] as usize];
             let Some(session) = first.identity.arn.as_ref().filter(|_| first.identity.is_invoked_by_ec2())
             else {
                 continue;
             };
+            let has_refusal = group.iter().any(|event| is_refusal_event(&events[*event as usize]));
             let account = first.identity.account_id.as_ref().unwrap_or(&first.account_id);
             let key = (session.clone(), account.clone(), first.region.clone());
             let Some(launches) = self.launches.get(&key) else {
@@ -346,9 +405,15 @@ impl Fallback {
                 .take_while(|(launch, _)| *launch <= time + CLOCK_SKEW_SECONDS_MAX)
                 .map(|(_, draft)| *draft)
                 .filter(|draft| !opened.contains(draft) && !refused.contains(draft))
-                .filter(|draft| drafts.drafts[*draft].life.is_none())
+                // Who lived was not refused; what it used is another matter.
+                .filter(|draft| !has_refusal || drafts.drafts[*draft].life.is_none())
                 .collect();
             for &draft in &candidates {
+                let taken = taken.entry(draft).or_default();
+                if *taken >= SESSION_JOINS_MAX {
+                    continue;
+                }
+                *taken += u32::try_from(group.len()).unwrap_or(u32::MAX);
                 joins.extend(group.iter().map(|&event| {
                     (
                         draft,

@@ -25,11 +25,14 @@ pub(super) struct Draft {
     pub(super) attachments: Vec<(Text, u32)>,
     /// First event that shows it alive: registered, running when stopped or ended, given a volume.
     pub(super) life: Option<u32>,
+    /// Whether all volumes of its launch were opened, or their keys granted to it.
+    pub(super) is_opened: bool,
     /// Whether CreateTags of a node claim or node name was seen.
     pub(super) is_registered: bool,
     /// Ends and attempts to end it, as indices of events.
     pub(super) ends: Vec<u32>,
     template_name: Option<Text>,
+    template_version: Option<Text>,
 }
 
 impl Draft {
@@ -37,8 +40,9 @@ impl Draft {
         self.timeline.push(TimelineRef { event, role, confidence: Confidence::Observed });
     }
 
-    pub(super) fn template_name(&self) -> Option<&Text> {
-        self.template_name.as_ref()
+    /// Name and version of its launch template, where no id is known.
+    pub(super) fn named_template(&self) -> Option<(&Text, Option<&str>)> {
+        Some((self.template_name.as_ref()?, self.template_version.as_deref()))
     }
 }
 
@@ -77,7 +81,8 @@ pub(super) fn is_by_karpenter(event: &Event) -> bool {
     karpenter_version(&event.user_agent).is_some()
 }
 
-fn is_by_auto_mode(event: &Event) -> bool {
+/// Whether EKS made the call, as it does for EKS Auto Mode.
+pub(super) fn is_by_auto_mode(event: &Event) -> bool {
     event.identity.is_invoked_by("eks.amazonaws.com")
         || &*event.user_agent == "eks.amazonaws.com"
         || &*event.source_ip == "eks.amazonaws.com"
@@ -108,6 +113,7 @@ impl Drafts {
                 _ => {}
             }
         }
+        all.join_fleets(events);
         for (index, event) in events.iter().enumerate() {
             let index = u32::try_from(index).expect("fewer than four billion events");
             all.note_later(event, index);
@@ -116,6 +122,46 @@ impl Drafts {
             settle(draft, events, &all.karpenter_roles);
         }
         all
+    }
+
+    /// Joins nodes to the CreateFleet whose id their tags or client token name, where its response does not
+    /// list them; and to the launch template that a fleet names, where nothing nearer does.
+    fn join_fleets(&mut self, events: &[Box<Event>]) {
+        let mut fleets: HashMap<&Text, u32> = HashMap::new();
+        for (index, event) in (0u32..).zip(events) {
+            if let (Detail::Fleet(fleet), None) = (&event.detail, &event.error)
+                && let Some(id) = &fleet.fleet_id
+            {
+                fleets.entry(id).or_insert(index);
+            }
+        }
+        for draft in &mut self.drafts {
+            if draft.fleet.is_none()
+                && let Some(&index) = draft.node.fleet_id.as_ref().and_then(|id| fleets.get(id))
+            {
+                draft.fleet = Some(index);
+                draft.note(index, TimelineRole::Fleet);
+            }
+            let Some(Detail::Fleet(fleet)) = draft.fleet.map(|index| &events[index as usize].detail) else {
+                continue;
+            };
+            take_tags(&mut draft.node, &fleet.tags);
+            if draft.node.launch_template.is_none()
+                && draft.template_name.is_none()
+                && let [template] = fleet.launch_templates.as_slice()
+            {
+                match &template.id {
+                    Some(id) => {
+                        let version = template.version.clone();
+                        draft.node.launch_template = Some(LaunchTemplateRef { id: id.clone(), version });
+                    }
+                    None => {
+                        draft.template_name.clone_from(&template.name);
+                        draft.template_version.clone_from(&template.version);
+                    }
+                }
+            }
+        }
     }
 
     /// Whether a principal was seen to be Karpenter by its user agent.
@@ -189,14 +235,20 @@ impl Drafts {
         let is_error = event.error.is_some();
         match &event.detail {
             Detail::Tagging { resources, tags } if !is_error => {
-                let is_karpenters = is_by_karpenter(event) || tags.is_karpenter;
+                // Anybody can write Karpenter's tags; only Karpenter's own say that a node registered.
+                let by_role = event
+                    .identity
+                    .issuer_arn
+                    .as_ref()
+                    .is_some_and(|role| self.karpenter_roles.contains(role));
+                let is_karpenters = is_by_karpenter(event) || by_role || is_by_auto_mode(event);
                 for instance in resources.iter().filter(|id| id.starts_with("i-")) {
                     if !is_karpenters && !self.by_instance.contains_key(instance) {
                         continue;
                     }
                     let draft = self.draft(instance, event);
                     take_tags(&mut draft.node, tags);
-                    if tags.nodeclaim.is_some() || (is_by_karpenter(event) && tags.name.is_some()) {
+                    if is_karpenters && (tags.nodeclaim.is_some() || tags.name.is_some()) {
                         draft.note(index, TimelineRole::Registration);
                         draft.is_registered = true;
                         draft.life.get_or_insert(index);
@@ -284,26 +336,27 @@ fn fill_from_launch(draft: &mut Draft, event: &Event, launch: &Launch, instance:
     } else {
         instance.private_dns_name.clone()
     };
-    node.capacity_type = Some(if instance.lifecycle.as_deref() == Some("spot") || launch.is_spot {
-        CapacityType::Spot
+    if instance.lifecycle.as_deref() == Some("spot") || launch.is_spot {
+        node.capacity_type = Some(CapacityType::Spot);
     } else {
-        CapacityType::OnDemand
-    });
-    node.launch_template = launch
-        .template_id
-        .as_ref()
-        .map(|id| LaunchTemplateRef { id: id.clone(), version: launch.template_version.clone() });
+        node.capacity_type = node.capacity_type.or(Some(CapacityType::OnDemand));
+    }
+    if let Some(id) = &launch.template_id {
+        node.launch_template =
+            Some(LaunchTemplateRef { id: id.clone(), version: launch.template_version.clone() });
+    }
     take_tags(node, &launch.tags);
     take_tags(node, &instance.tags);
     let token_fleet = launch.client_token.as_deref().and_then(fleet_of_client_token);
     if node.fleet_id.is_none() {
         node.fleet_id = token_fleet.map(Text::from);
     }
-    draft.template_name = launch.template_name.clone();
+    draft.template_name.clone_from(&launch.template_name);
+    draft.template_version.clone_from(&launch.template_version);
 }
 
 /// `fleet-<uuid>-<n>` -> `fleet-<uuid>`.
-fn fleet_of_client_token(token: &str) -> Option<&str> {
+pub(super) fn fleet_of_client_token(token: &str) -> Option<&str> {
     let (fleet, number) = token.rsplit_once('-')?;
     let is_fleet = fleet.starts_with("fleet-") && fleet.len() == "fleet-".len() + 36;
     (is_fleet && !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())).then_some(fleet)
@@ -337,7 +390,9 @@ fn settle(draft: &mut Draft, events: &[Box<Event>], karpenter_roles: &HashSet<Te
     let is_auto_mode = made_by.clone().any(is_by_auto_mode) || tag_sets.iter().any(|tags| tags.is_auto_mode);
     let is_fleet_of_karpenter = launch.is_some_and(|event| {
         let by_role = event.identity.issuer_arn.as_ref().is_some_and(|role| karpenter_roles.contains(role));
-        let by_tags = tag_sets.iter().any(|tags| tags.is_karpenter) && draft.node.nodepool.is_some();
+        // A fleet that is known speaks for itself: tags can be written by anybody.
+        let by_tags =
+            fleet.is_none() && tag_sets.iter().any(|tags| tags.is_karpenter) && draft.node.nodepool.is_some();
         event.identity.is_invoked_by("ec2fleet.amazonaws.com") && (by_role || by_tags)
     });
     let later: Vec<&Event> = draft
@@ -349,11 +404,7 @@ fn settle(draft: &mut Draft, events: &[Box<Event>], karpenter_roles: &HashSet<Te
         .collect();
     let is_only_seen_later = launch.is_none()
         && fleet.is_none()
-        && later.iter().any(|event| {
-            event.error.is_none()
-                && (is_by_karpenter(event)
-                    || matches!(&event.detail, Detail::Tagging { tags, .. } if tags.nodeclaim.is_some()))
-        });
+        && (draft.is_registered || later.iter().any(|event| event.error.is_none() && is_by_karpenter(event)));
     draft.node.provisioner = if is_auto_mode {
         Provisioner::EksAutoMode
     } else if is_auto_scaling {

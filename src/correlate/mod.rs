@@ -53,7 +53,7 @@ pub fn correlate(evidence: Evidence, coverage: Coverage, question: &Question) ->
     for draft in &mut drafts.drafts {
         termination::note_life(draft, &events);
     }
-    key_use::join(&events, &mut drafts);
+    key_use::join(&events, &history, &mut drafts);
     let launch_failures = failures::find(&events, &drafts);
     let resolver = Resolver { events: &events, history: &history, expectations: &question.expectations };
     let context = Context {

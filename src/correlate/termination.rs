@@ -5,7 +5,8 @@ use hashbrown::HashMap;
 use super::case::{
     Confidence, Provisioner, Termination, TerminationCause, TimelineRole, Volume, VolumeOutcome, VolumeRole,
 };
-use super::launches::{Draft, is_by_karpenter};
+use super::key_use::SESSION_JOIN_SECONDS_MAX;
+use super::launches::{Draft, is_by_auto_mode, is_by_karpenter};
 use super::verdict::refusal_confidence;
 use crate::event::{Detail, Event, Id, Text};
 
@@ -13,9 +14,9 @@ use crate::event::{Detail, Event, Id, Text};
 /// seconds. Source: `registrationTimeout` of Karpenter's liveness controller.
 pub const REGISTRATION_TIMEOUT_SECONDS: std::ops::RangeInclusive<i64> = 14 * 60..=16 * 60;
 
-/// A launch whose instance is already shutting down when somebody wants to end it, this soon and without
-/// having registered, was given up by EC2.
-pub const ABORTED_LAUNCH_SECONDS_MAX: i64 = 5 * 60;
+/// A launch whose instance is already shutting down when somebody wants to end it, this soon and without a sign
+/// of life, was given up by EC2: Karpenter comes for a node that has not registered after 15 minutes.
+pub const ABORTED_LAUNCH_SECONDS_MAX: i64 = 16 * 60;
 
 /// DeleteNetworkInterface events by the request that they clean up after.
 pub(super) fn cleanups(events: &[Box<Event>]) -> HashMap<&Id, Vec<u32>> {
@@ -46,7 +47,13 @@ pub(super) fn note_life(draft: &mut Draft, events: &[Box<Event>]) {
             previous_state(event, &draft.node.instance_id),
             Some("running" | "stopping" | "stopped")
         );
-        if event.error.is_none() && was_running {
+        // Spot capacity is taken from what runs; one that fails at launch is gone before.
+        let was_interrupted = matches!(event.detail, Detail::SpotInterruption(_))
+            && draft
+                .node
+                .launched_at
+                .is_some_and(|launch| event.time.second() > launch.second() + SESSION_JOIN_SECONDS_MAX);
+        if event.error.is_none() && (was_running || was_interrupted) {
             draft.life.get_or_insert(end);
         }
     }
@@ -144,7 +151,8 @@ fn by_event(
             && matches!(events[*index as usize].detail, Detail::SpotInterruption(_))
     });
     let event = &events[first as usize];
-    let is_karpenters = is_by_karpenter(event);
+    let is_auto_mode = draft.node.provisioner == Provisioner::EksAutoMode;
+    let is_karpenters = is_by_karpenter(event) || is_auto_mode && is_by_auto_mode(event);
     // Karpenter hears of an interruption two minutes ahead and ends the node itself.
     if let Some(interruption) = interruption
         && (interruption == first || is_karpenters)
@@ -160,6 +168,7 @@ fn by_event(
         let lived = draft.node.launched_at.map(|launch| event.time.second() - launch.second());
         let is_timeout = draft.node.provisioner == Provisioner::Karpenter
             && !draft.is_registered
+            && draft.attachments.is_empty()
             && lived.is_some_and(|seconds| REGISTRATION_TIMEOUT_SECONDS.contains(&seconds));
         if is_timeout {
             let mut evidence = vec![first];

@@ -108,10 +108,7 @@ fn is_cluster_key(resolver: &Resolver<'_>, draft: &Draft, key: &str) -> bool {
     let node = &draft.node;
     let at = node.launched_at;
     let is_told = resolver.history.cluster_keys().iter().any(|known| {
-        let is_of_cluster = match (&known.value.cluster, &node.cluster) {
-            (Some(known), Some(own)) => known == own,
-            _ => true,
-        };
+        let is_of_cluster = known.value.cluster.is_some() && known.value.cluster == node.cluster;
         let is_of_place = known.value.place == (node.account_id.clone(), node.region.clone());
         let arn = match &known.value.key {
             WrittenKey::Arn(arn) => Some(arn.clone()),

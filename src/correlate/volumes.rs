@@ -6,17 +6,19 @@ use hashbrown::{HashMap, HashSet};
 
 use super::case::{Confidence, TimelineRef, TimelineRole, Volume, VolumeOutcome, VolumeRole};
 use super::key::is_same_key;
-use super::key_use::{JoinedUse, SESSION_JOIN_SECONDS_MAX, UseResult, result_of};
+use super::key_use::{JoinedUse, SESSION_JOIN_SECONDS_MAX, UseResult, refusal_of, result_of};
 use super::launches::Draft;
-use crate::event::{Detail, Event, Id, KmsOperation, KmsUse, Text, VolumeChange};
+use crate::event::{Detail, Event, Id, KmsOperation, KmsUse, Text, Timestamp, VolumeChange};
 
 /// Calls that are no launch, by what they say of volumes.
 #[derive(Debug, Default)]
 pub(super) struct LaterVolumes<'a> {
     /// Volumes made by CreateVolume.
     created: HashSet<&'a Text>,
-    /// Request ids of AttachVolume and StartInstances.
-    requests: HashSet<&'a Id>,
+    /// Request ids of AttachVolume.
+    attachments: HashSet<&'a Id>,
+    /// Request ids of StartInstances.
+    starts: HashSet<&'a Id>,
 }
 
 impl<'a> LaterVolumes<'a> {
@@ -25,9 +27,8 @@ impl<'a> LaterVolumes<'a> {
         for event in events {
             match &event.detail {
                 Detail::Volume(VolumeChange::Created { volume_id, .. }) => later.created.extend(volume_id),
-                Detail::Volume(VolumeChange::Attached { .. }) | Detail::Start(_) => {
-                    later.requests.extend(&event.request_id);
-                }
+                Detail::Volume(VolumeChange::Attached { .. }) => later.attachments.extend(&event.request_id),
+                Detail::Start(_) => later.starts.extend(&event.request_id),
                 _ => {}
             }
         }
@@ -92,6 +93,7 @@ pub(super) fn find(draft: &mut Draft, events: &[Box<Event>], later: &LaterVolume
         volume.evidence.push(*attached);
     }
     let uses = std::mem::take(&mut draft.key_uses);
+    let successes = if draft.is_opened { successes(&uses, events) } else { HashMap::new() };
     for join in &uses {
         let event = &events[join.event as usize];
         let Detail::Kms(kms) = &event.detail else {
@@ -103,18 +105,24 @@ pub(super) fn find(draft: &mut Draft, events: &[Box<Event>], later: &LaterVolume
             role: timeline_role(kms.operation, result),
             confidence: join.confidence,
         });
-        let outcome = match result {
-            UseResult::Passing => continue,
-            UseResult::Success => None,
-            UseResult::Denied => Some(VolumeOutcome::Denied),
-            UseResult::Failed => Some(VolumeOutcome::Failed),
+        let outcome = match (result, refusal_of(event, kms)) {
+            (UseResult::Success, _) => None,
+            (_, Some(UseResult::Denied)) => Some(VolumeOutcome::Denied),
+            (_, Some(UseResult::Failed)) => Some(VolumeOutcome::Failed),
+            _ => continue,
         };
-        let is_later = event.request_id.as_ref().is_some_and(|id| later.requests.contains(id));
+        let went_well = call_of(event).and_then(|call| successes.get(&call));
+        if outcome.is_some() && went_well.is_some_and(|time| *time >= event.time) {
+            continue;
+        }
+        let request = event.request_id.as_ref();
+        let is_attachment = request.is_some_and(|id| later.attachments.contains(id));
+        let is_later = is_attachment || request.is_some_and(|id| later.starts.contains(id));
         match (&kms.volume_id, outcome) {
             (Some(volume), outcome) => {
                 let volume = facts.entry(volume.clone()).or_default();
                 volume.take(event, kms, join, outcome);
-                volume.is_attached_later |= is_later && !join.is_of_launch_request;
+                volume.is_attached_later |= is_attachment && !join.is_of_launch_request;
             }
             (None, Some(outcome)) => refusals.push(Refusal {
                 event: join.event,
@@ -134,22 +142,24 @@ pub(super) fn find(draft: &mut Draft, events: &[Box<Event>], later: &LaterVolume
     // A node that lived opened the volumes of its launch: what was refused at first was granted later.
     let is_alive = draft.life.is_some();
     let mut found: Vec<FoundVolume> = Vec::new();
+    let mut known = HashMap::new();
     for refusal in refusals {
         let role = refusal_role(draft, &refusal, events);
         if is_alive && role == Some(VolumeRole::Launch) {
             continue;
         }
         if !give_to_volumes(&refusal, &mut facts) {
-            give_to_no_volume(&refusal, role, events, &mut found);
+            give_to_no_volume(&refusal, role, events, &mut found, &mut known);
         }
     }
-    let has_launch_request = facts.values().any(|volume| volume.is_of_launch_request);
+    let has_launch_volume =
+        facts.values().any(|volume| volume.role(draft, false) == Some(VolumeRole::Launch));
     for (id, volume) in facts {
         // AttachVolume alone says nothing of a key.
         if volume.key.is_none() && volume.denied.is_none() {
             continue;
         }
-        let role = volume.role(draft, has_launch_request);
+        let role = volume.role(draft, has_launch_volume);
         found.push(volume.into_found(id, role, is_alive, events));
     }
     found.sort_by(|one, two| {
@@ -162,6 +172,29 @@ pub(super) fn find(draft: &mut Draft, events: &[Box<Event>], later: &LaterVolume
         })
     });
     found
+}
+
+/// Operation, request and key of a call.
+type Call<'a> = (KmsOperation, Option<&'a Id>, &'a Text);
+
+/// When each call last went well. The same call, refused before that in the same request, was a retry, if all
+/// volumes are open.
+fn successes<'a>(uses: &[JoinedUse], events: &'a [Box<Event>]) -> HashMap<Call<'a>, Timestamp> {
+    let mut successes: HashMap<Call<'_>, Timestamp> = HashMap::new();
+    for event in uses.iter().map(|join| &events[join.event as usize]).filter(|event| event.error.is_none()) {
+        if let Some(call) = call_of(event) {
+            let last = successes.entry(call).or_insert(event.time);
+            *last = event.time.max(*last);
+        }
+    }
+    successes
+}
+
+fn call_of(event: &Event) -> Option<Call<'_>> {
+    match &event.detail {
+        Detail::Kms(kms) => Some((kms.operation, event.request_id.as_ref(), kms.key_arn.as_ref()?)),
+        _ => None,
+    }
 }
 
 fn timeline_role(operation: KmsOperation, result: UseResult) -> TimelineRole {
@@ -210,18 +243,17 @@ fn give_to_volumes(refusal: &Refusal<'_>, facts: &mut BTreeMap<Text, VolumeFacts
 }
 
 /// Refusals of one key and outcome make one entry: how many volumes they were for is not logged.
-fn give_to_no_volume(
-    refusal: &Refusal<'_>,
+fn give_to_no_volume<'a>(
+    refusal: &Refusal<'a>,
     role: Option<VolumeRole>,
     events: &[Box<Event>],
     found: &mut Vec<FoundVolume>,
+    known: &mut HashMap<(Option<&'a Text>, VolumeOutcome, Option<VolumeRole>), usize>,
 ) {
     let event_id = events[refusal.event as usize].event_id.clone();
-    let same = found.iter_mut().find(|known| {
-        let volume = &known.volume;
-        volume.key_arn == refusal.kms.key_arn && volume.outcome == refusal.outcome && volume.role == role
-    });
-    if let Some(known) = same {
+    let next = found.len();
+    let same = *known.entry((refusal.kms.key_arn.as_ref(), refusal.outcome, role)).or_insert(next);
+    if let Some(known) = found.get_mut(same) {
         known.volume.evidence.push(event_id);
         known.volume.confidence = known.volume.confidence.min(refusal.join.confidence);
         known.events.push(refusal.event);
@@ -270,7 +302,8 @@ impl VolumeFacts {
         }
     }
 
-    fn role(&self, draft: &Draft, has_launch_request: bool) -> Option<VolumeRole> {
+    /// `has_launch_volume`: whether another volume is known to be the launch's.
+    fn role(&self, draft: &Draft, has_launch_volume: bool) -> Option<VolumeRole> {
         if self.is_of_launch_request {
             return Some(VolumeRole::Launch);
         }
@@ -282,7 +315,7 @@ impl VolumeFacts {
         if after <= SESSION_JOIN_SECONDS_MAX {
             Some(VolumeRole::Launch)
         } else {
-            has_launch_request.then_some(VolumeRole::AttachedLater)
+            has_launch_volume.then_some(VolumeRole::AttachedLater)
         }
     }
 

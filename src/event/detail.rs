@@ -119,10 +119,21 @@ pub struct FleetLaunch {
     pub capacity_type: Option<Text>,
     /// Tags of the request.
     pub tags: NodeTags,
-    /// Launch templates that the request names: id or name.
-    pub launch_templates: Vec<Text>,
+    /// Launch templates that the request names.
+    pub launch_templates: Vec<NamedTemplate>,
     /// Whether the request was a dry run.
     pub dry_run: bool,
+}
+
+/// A launch template as a request names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NamedTemplate {
+    /// Template id.
+    pub id: Option<Text>,
+    /// Template name.
+    pub name: Option<Text>,
+    /// Version as written: a number, `$Latest` or `$Default`.
+    pub version: Option<Text>,
 }
 
 /// An instance of a `CreateFleet` response.

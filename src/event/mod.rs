@@ -23,7 +23,7 @@ pub use denial::{Denial, DenialKind, ExplicitDenyIn, is_key_state_failure, is_re
 pub use detail::{
     AliasChange, BlockDevice, Detail, EbsDefault, EventSelectors, FleetError, FleetInstance, FleetLaunch,
     ImageCopy, InstanceState, KeyStateChange, KmsOperation, KmsUse, Launch, LaunchTemplate, LaunchedInstance,
-    NodeTags, PolicyChange, VolumeChange,
+    NamedTemplate, NodeTags, PolicyChange, VolumeChange,
 };
 pub use id::Id;
 pub use identity::{Identity, IdentityKind};

@@ -45,6 +45,8 @@ pub struct Explanation {
     key: Option<KeyAccount>,
     /// What the rules conclude, the worst first; without a conclusion, what the node's end says.
     causes: Vec<Cause>,
+    /// What the rules conclude about the node's nodepool, keys and account, but not about what happened to it.
+    related: Vec<Cause>,
     /// What happened, in order of time and cause.
     timeline: Vec<Step>,
     /// Other causes that the evidence excludes, and why.

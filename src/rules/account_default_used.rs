@@ -125,6 +125,17 @@ mod tests {
     }
 
     #[test]
+    fn silent_when_the_default_was_refused_for_a_device_that_names_no_key() {
+        let mut log = Log::new();
+        let named = format!(r#""Encrypted":true,"KmsKeyId":"{KEY}""#);
+        log.default_key("09:00:00", OTHER_KEY);
+        log.template_with("09:10:00", &[("/dev/xvda", &named), ("/dev/xvdb", r#""Encrypted":true"#)]);
+        log.launch("a", "10:00:00").data_key("a", "10:00:01", KEY);
+        log.denied("a", "10:00:02", "GenerateDataKeyWithoutPlaintext", OTHER_KEY, NO_IDENTITY_POLICY);
+        assert_eq!(of_node(&RULE, &log.case(), "a"), Verdict::Silent);
+    }
+
+    #[test]
     fn undetermined_when_the_origin_of_the_key_is_not_in_the_archive() {
         let mut log = Log::new();
         log.template(KEY).healthy("a", "10:00:00", OTHER_KEY);

@@ -148,7 +148,7 @@ mod tests {
     use super::RULE;
     use crate::correlate::Confidence;
     use crate::rules::rule::Verdict;
-    use crate::rules::testing::{KEY, Log, OTHER_KEY, finding, is_undetermined, of_node};
+    use crate::rules::testing::{KEY, Log, OTHER_KEY, finding, is_undetermined, of_node, volume};
 
     fn log() -> Log {
         let mut log = Log::new();
@@ -174,6 +174,18 @@ mod tests {
         );
         assert!(finding.remediation.expect("a remedy").documents[0].body.contains("update-alias"));
         assert_eq!(of_node(&RULE, &case, "a"), Verdict::Silent);
+    }
+
+    #[test]
+    fn fires_without_naming_an_older_change_where_the_last_is_not_in_the_archive() {
+        let mut log = Log::new();
+        log.alias("06:00:00", "CreateAlias", "alias/karpenter", OTHER_KEY);
+        log.alias("07:00:00", "UpdateAlias", "alias/karpenter", KEY).template("alias/karpenter");
+        log.healthy("a", "09:00:00", KEY).launch("b", "10:00:00");
+        log.data_key_of("b", "10:00:01", &volume("b"), "alias/karpenter", OTHER_KEY);
+        let finding = finding(of_node(&RULE, &log.case(), "b"));
+        assert!(!finding.explanation.contains("06:00:00"), "{}", finding.explanation);
+        assert!(finding.missing[0].starts_with("the change of alias/karpenter"), "{:?}", finding.missing);
     }
 
     #[test]

@@ -148,7 +148,7 @@ fn fire(view: &NodeView<'_>, first: &Event, all: &[&Event]) -> Verdict {
 mod tests {
     use super::RULE;
     use crate::rules::rule::Verdict;
-    use crate::rules::testing::{KEY, Log, finding, is_undetermined, of_node, volume};
+    use crate::rules::testing::{KEY, Log, ROLE, finding, is_undetermined, of_node, session, volume};
 
     fn healthy() -> Log {
         let mut log = Log::new();
@@ -191,6 +191,35 @@ mod tests {
         assert_eq!(of_node(&RULE, &log.case(), "a"), Verdict::Silent);
         let mut log = healthy();
         retired_by_aws(&mut log, "13:00:00", "34343434-0000-4000-8000-000000000000");
+        assert_eq!(of_node(&RULE, &log.case(), "a"), Verdict::Silent);
+    }
+
+    /// RetireGrant by Karpenter's role, directly or through a service.
+    fn retired_for_the_role(log: &mut Log, at: &str, invoked_by: Option<&str>, request: &str) {
+        let rest = format!(
+            r#""requestParameters":null,"responseElements":{{"keyId":"{KEY}"}},"additionalEventData":{{"grantId":"grant-{}"}},"requestID":"{request}""#,
+            volume("a")
+        );
+        log.record(at, ("kms", "RetireGrant"), &session(ROLE, "1768825272022703283", invoked_by), "x", &rest);
+    }
+
+    #[test]
+    fn silent_when_ec2_retires_it_for_the_role() {
+        let mut log = healthy();
+        let request = "56565656-0000-4000-8000-000000000000";
+        retired_for_the_role(&mut log, "11:00:00", Some("ec2-frontend-api.amazonaws.com"), request);
+        assert_eq!(of_node(&RULE, &log.case(), "a"), Verdict::Silent);
+    }
+
+    #[test]
+    fn silent_when_it_ends_with_the_stopping_of_the_instance() {
+        let request = "78787878-0000-4000-8000-000000000000";
+        let stop = format!(
+            r#""requestParameters":{{"instancesSet":{{"items":[{{"instanceId":"i-0aaaaaaaaaaaaaaaa"}}]}}}},"responseElements":{{"instancesSet":{{"items":[{{"instanceId":"i-0aaaaaaaaaaaaaaaa","previousState":{{"name":"running"}}}}]}}}},"requestID":"{request}""#
+        );
+        let mut log = healthy();
+        log.by_terraform("11:00:00", ("ec2", "StopInstances"), &stop);
+        retired_for_the_role(&mut log, "11:00:01", None, request);
         assert_eq!(of_node(&RULE, &log.case(), "a"), Verdict::Silent);
     }
 

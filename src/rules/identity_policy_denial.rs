@@ -165,6 +165,18 @@ mod tests {
     }
 
     #[test]
+    fn fires_less_severely_for_a_volume_attached_later() {
+        let mut log = Log::new();
+        log.template(KEY).healthy("a", "10:00:00", KEY).registered("a", "10:01:00");
+        let attach = r#""errorCode":"Client.CustomerKeyHasBeenRevoked","errorMessage":"The customer key has been revoked","requestParameters":{"volumeId":"vol-0b","instanceId":"i-0aaaaaaaaaaaaaaaa","device":"/dev/xvdba"},"responseElements":null,"requestID":"bbbbbbbb-0000-4000-8000-000000000000""#;
+        log.by_terraform("11:00:00", ("ec2", "AttachVolume"), attach);
+        log.denied("b", "11:00:00", "CreateGrant", KEY, NO_IDENTITY_POLICY);
+        let finding = finding(of_node(&RULE, &log.case(), "a"));
+        assert_eq!(finding.severity, Severity::High);
+        assert!(finding.explanation.contains("for its later volume"), "{}", finding.explanation);
+    }
+
+    #[test]
     fn silent_for_another_kind_of_policy_and_for_a_healthy_node() {
         let mut log = Log::new();
         log.template(KEY).launch("a", "10:00:00").denied(

@@ -165,6 +165,14 @@ fn of_nodes<'a>(case: &'a Case, findings: &'a [Finding]) -> Vec<Draft<'a>> {
     drafts
 }
 
+/// What `title` says beyond `told`, where both begin with the same refusal.
+fn beyond<'a>(title: &'a str, told: &str) -> &'a str {
+    match (title.rsplit_once(": "), told.rsplit_once(": ")) {
+        (Some((refusal, more)), Some((same, _))) if refusal == same => more,
+        _ => title,
+    }
+}
+
 /// A verdict that is bad news without a rule that says why.
 fn unexplained(node: &Node) -> Option<String> {
     let used = list(node.used_keys.iter().map(|key| key_name(key)), 2);
@@ -233,6 +241,7 @@ impl Draft<'_> {
             .iter()
             .map(|number| findings[*number].title.as_str())
             .filter(|title| *title != self.what)
+            .map(|title| beyond(title, &self.what))
             .collect();
         let mends = |number: &&usize| findings[**number].remediation.is_some();
         // What brought it about is to be mended first.
@@ -298,7 +307,9 @@ mod tests {
     use crate::correlate::Confidence;
     use crate::rules::evaluate;
     use crate::rules::finding::Severity;
-    use crate::rules::testing::{KEY, Log, NO_IDENTITY_POLICY, OTHER_KEY, ROLE, instance, policy_for};
+    use crate::rules::testing::{
+        FOREIGN_KEY, KEY, Log, NO_IDENTITY_POLICY, NO_RESOURCE_POLICY, OTHER_KEY, ROLE, instance, policy_for,
+    };
 
     fn refused(log: &mut Log, letter: &str, at: &str, denied_at: &str) {
         log.launch(letter, at).denied(letter, denied_at, "CreateGrant", KEY, NO_IDENTITY_POLICY);
@@ -348,6 +359,29 @@ mod tests {
         assert_eq!(severities, [Severity::Critical, Severity::Critical, Severity::Info]);
         assert_eq!(incidents[0].nodes, [instance("b").as_str().into()]);
         assert!(incidents[2].title.ends_with("Terminated by Karpenter"), "{}", incidents[2].title);
+    }
+
+    #[test]
+    fn what_else_is_wrong_with_the_key_of_a_refused_node_is_told_with_it() {
+        let mut log = Log::new();
+        log.alias("06:00:00", "CreateAlias", "alias/eks/demo", KEY).template(KEY);
+        refused(&mut log, "a", "10:00:00", "10:00:02");
+        let case = log.case();
+        let incidents = incidents(&case, &evaluate(&case));
+        assert_eq!(incidents.len(), 1, "{incidents:#?}");
+        assert_eq!(incidents[0].rules, ["KT101", "KT205"]);
+        assert!(incidents[0].also[0].contains("secrets key of cluster demo"), "{:?}", incidents[0].also);
+    }
+
+    #[test]
+    fn a_second_rule_about_the_same_refusal_does_not_repeat_it() {
+        let mut log = Log::new();
+        log.template(KEY).launch("a", "10:00:00");
+        let call = ("ReEncrypt", "kms:ReEncryptFrom");
+        log.denied_as("a", "10:00:02", call, FOREIGN_KEY, NO_RESOURCE_POLICY, ROLE);
+        let case = log.case();
+        let incidents = incidents(&case, &evaluate(&case));
+        assert_eq!(incidents[0].also, ["the AMI's snapshot is under another key"]);
     }
 
     #[test]

@@ -27,13 +27,15 @@ for the volumes: they may be encrypted, and under any key.
 
 ## Evidence required
 
-Launches without KMS events, and a PutEventSelectors before them that excludes KMS, reads, or all management events (observed); or
+Launches without KMS events, and a PutEventSelectors before them that excludes KMS or reads, with no such event in the account's archive
+from then to the launches (observed); or
 CreateGrant events of launches in an account and region without any GenerateDataKeyWithoutPlaintext or Decrypt of a volume (inferred); or
 launches in an account and region without a single KMS event (inferred).
 
 ## What would disprove it
 
-KMS events of the same launches in another trail.
+KMS events of the same launches in another trail. A trail told to record no management events at all proves nothing: the launches themselves
+are management events.
 
 ## Blind spots
 
@@ -62,6 +64,62 @@ struct Launches<'a> {
     half_dark: Vec<NodeView<'a>>,
 }
 
+/// How long after a launch its KMS events may come, in seconds.
+const LAUNCH_SECONDS_MAX: i64 = 60;
+
+/// Which KMS events the archive does hold: a trail that was told to leave them out explains nothing where another
+/// one records them.
+#[derive(Default)]
+struct Recorded<'a> {
+    /// Times of KMS events by account, sorted.
+    kms: BTreeMap<&'a Text, Vec<i64>>,
+    /// Times of read-only KMS events by account, sorted.
+    reads: BTreeMap<&'a Text, Vec<i64>>,
+    /// Places with a read-only KMS event of a volume.
+    volume_reads: BTreeSet<Place<'a>>,
+}
+
+impl<'a> Recorded<'a> {
+    fn note(&mut self, event: &'a Event) {
+        if *event.source != *"kms.amazonaws.com" {
+            return;
+        }
+        self.kms.entry(&event.account_id).or_default().push(event.time.second());
+        let Detail::Kms(kms) = &event.detail else {
+            return;
+        };
+        let is_read = matches!(
+            kms.operation,
+            KmsOperation::GenerateDataKeyWithoutPlaintext
+                | KmsOperation::GenerateDataKey
+                | KmsOperation::Decrypt
+                | KmsOperation::ReEncrypt
+                | KmsOperation::DescribeKey
+        );
+        if is_read {
+            self.reads.entry(&event.account_id).or_default().push(event.time.second());
+            if kms.volume_id.is_some() {
+                self.volume_reads.insert((&event.account_id, &event.region));
+            }
+        }
+    }
+
+    fn has_kms(&self, account_id: &Text, window: (i64, i64)) -> bool {
+        is_within(self.kms.get(account_id), window)
+    }
+
+    fn has_reads(&self, account_id: &Text, window: (i64, i64)) -> bool {
+        is_within(self.reads.get(account_id), window)
+    }
+}
+
+fn is_within(seconds: Option<&Vec<i64>>, (from, to): (i64, i64)) -> bool {
+    seconds.is_some_and(|seconds| {
+        let first = seconds.partition_point(|second| *second < from);
+        seconds.get(first).is_some_and(|second| *second <= to)
+    })
+}
+
 fn evaluate(view: &FleetView<'_>) -> Vec<Verdict> {
     let case = view.facts.case;
     let mut places: BTreeMap<Place<'_>, Launches<'_>> = BTreeMap::new();
@@ -75,23 +133,14 @@ fn evaluate(view: &FleetView<'_>) -> Vec<Verdict> {
             launches.half_dark.push(node);
         }
     }
-    let mut reads: BTreeSet<Place<'_>> = BTreeSet::new();
+    let mut recorded = Recorded::default();
     let mut selectors: BTreeMap<&Text, Vec<(&Event, &EventSelectors)>> = BTreeMap::new();
     for event in &case.events {
         match &event.detail {
-            Detail::Kms(kms)
-                if kms.volume_id.is_some()
-                    && matches!(
-                        kms.operation,
-                        KmsOperation::GenerateDataKeyWithoutPlaintext | KmsOperation::Decrypt
-                    ) =>
-            {
-                reads.insert((&event.account_id, &event.region));
-            }
             Detail::Selectors(set) if event.error.is_none() => {
                 selectors.entry(&event.account_id).or_default().push((event, set));
             }
-            _ => {}
+            _ => recorded.note(event),
         }
     }
     let mut verdicts = Vec::new();
@@ -102,7 +151,7 @@ fn evaluate(view: &FleetView<'_>) -> Vec<Verdict> {
         let set = selectors.get(place.0).map_or(&[][..], Vec::as_slice);
         let scope = (place.0.clone(), place.1.clone());
         let is_kms_seen = case.coverage.scopes.get(&scope).is_some_and(|scope| scope.kms_events_seen);
-        verdicts.push(judge(*place, launches, set, reads.contains(place), is_kms_seen));
+        verdicts.push(judge(*place, launches, set, &recorded, is_kms_seen));
     }
     if verdicts.is_empty() { vec![Verdict::Silent] } else { verdicts }
 }
@@ -111,18 +160,21 @@ fn judge(
     place: Place<'_>,
     launches: &Launches<'_>,
     selectors: &[(&Event, &EventSelectors)],
-    has_reads: bool,
+    recorded: &Recorded<'_>,
     is_kms_seen: bool,
 ) -> Verdict {
     for (event, set) in selectors.iter().rev() {
         let is_after = |view: &&NodeView<'_>| view.node.launched_at.is_some_and(|at| at >= event.time);
         let dark: Vec<_> = launches.dark.iter().filter(is_after).collect();
         let half: Vec<_> = launches.half_dark.iter().filter(is_after).collect();
-        let (why, affected) = if set.no_management_events && !dark.is_empty() {
-            ("records no management events", dark)
-        } else if set.excludes_kms && !dark.is_empty() {
+        let last = dark.iter().chain(&half).filter_map(|view| view.node.launched_at).max();
+        let Some(last) = last else {
+            continue;
+        };
+        let window = (event.time.second(), last.second() + LAUNCH_SECONDS_MAX);
+        let (why, affected) = if set.excludes_kms && !dark.is_empty() && !recorded.has_kms(place.0, window) {
             ("excludes KMS events", dark)
-        } else if set.write_only && !(dark.is_empty() && half.is_empty()) {
+        } else if set.write_only && !recorded.has_reads(place.0, window) {
             (
                 "records writes only, and most KMS events of a launch are reads",
                 dark.into_iter().chain(half).collect(),
@@ -142,7 +194,7 @@ fn judge(
         );
         return fire(place, &affected, &says, Some(event));
     }
-    if !launches.half_dark.is_empty() && !has_reads {
+    if !launches.half_dark.is_empty() && !recorded.volume_reads.contains(&place) {
         let affected: Vec<_> = launches.half_dark.iter().collect();
         let says = "their CreateGrant events are in the archive, and not one GenerateDataKeyWithoutPlaintext or \
                     Decrypt of a volume: read-only events are left out";
@@ -255,6 +307,31 @@ mod tests {
     }
 
     #[test]
+    fn undetermined_where_another_trail_records_kms_events() {
+        for selector in [
+            r#"{"readWriteType":"All","includeManagementEvents":true,"excludeManagementEventSources":["kms.amazonaws.com"]}"#,
+            r#"{"readWriteType":"WriteOnly","includeManagementEvents":true}"#,
+            r#"{"readWriteType":"ReadOnly","includeManagementEvents":false}"#,
+        ] {
+            let mut log = Log::new();
+            selectors(&mut log, "09:00:00", selector);
+            log.healthy("b", "09:30:00", KEY).launch("a", "10:00:00");
+            let verdicts = of_fleet(&RULE, &log.case());
+            assert!(verdicts.iter().all(is_undetermined), "{selector}: {verdicts:?}");
+        }
+    }
+
+    #[test]
+    fn fires_when_the_trail_records_writes_only() {
+        let mut log = Log::new();
+        selectors(&mut log, "09:00:00", r#"{"readWriteType":"WriteOnly","includeManagementEvents":true}"#);
+        log.launch("a", "10:00:00").grant("a", "10:00:01", KEY);
+        let finding = only_finding(of_fleet(&RULE, &log.case()));
+        assert_eq!(finding.confidence, Confidence::Observed);
+        assert!(finding.explanation.contains("records writes only"), "{}", finding.explanation);
+    }
+
+    #[test]
     fn silent_where_launches_show_their_keys_though_a_trail_excludes_them() {
         let mut log = Log::new();
         selectors(
@@ -263,6 +340,27 @@ mod tests {
             r#"{"readWriteType":"All","includeManagementEvents":true,"excludeManagementEventSources":["kms.amazonaws.com"]}"#,
         );
         log.healthy("a", "10:00:00", KEY);
+        assert_eq!(of_fleet(&RULE, &log.case()), [Verdict::Silent]);
+    }
+
+    #[test]
+    fn fires_for_missing_reads_though_an_older_trail_excluded_kms() {
+        let mut log = Log::new();
+        selectors(
+            &mut log,
+            "09:00:00",
+            r#"{"readWriteType":"All","includeManagementEvents":true,"excludeManagementEventSources":["kms.amazonaws.com"]}"#,
+        );
+        log.launch("a", "10:00:00").grant("a", "10:00:01", KEY);
+        let finding = only_finding(of_fleet(&RULE, &log.case()));
+        assert_eq!(finding.confidence, Confidence::Inferred);
+        assert!(finding.explanation.contains("read-only events are left out"), "{}", finding.explanation);
+    }
+
+    #[test]
+    fn silent_where_only_one_launch_lacks_its_reads() {
+        let mut log = Log::new();
+        log.healthy("a", "10:00:00", KEY).launch("b", "10:05:00").grant("b", "10:05:01", KEY);
         assert_eq!(of_fleet(&RULE, &log.case()), [Verdict::Silent]);
     }
 

@@ -223,6 +223,12 @@ mod tests {
     }
 
     #[test]
+    fn undetermined_where_the_hours_around_it_are_not_steady() {
+        let verdicts = of_fleet(&RULE, &active(&[0, 2, 4, 6, 8, 12, 14, 16]).case());
+        assert!(verdicts.iter().all(is_undetermined), "{verdicts:?}");
+    }
+
+    #[test]
     fn undetermined_where_too_few_hours_surround_the_gap() {
         let verdicts = of_fleet(&RULE, &active(&[8, 12]).case());
         assert!(verdicts.iter().all(is_undetermined), "{verdicts:?}");

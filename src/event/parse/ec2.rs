@@ -4,7 +4,7 @@ use super::member::Member;
 use super::{Pool, TopLevel, tags};
 use crate::event::{
     BlockDevice, Detail, EbsDefault, FleetError, FleetInstance, FleetLaunch, ImageCopy, InstanceState,
-    Launch, LaunchTemplate, LaunchedInstance, Text, VolumeChange,
+    Launch, LaunchTemplate, LaunchedInstance, NamedTemplate, Text, VolumeChange,
 };
 
 pub(super) fn read(pool: &mut Pool, top: &TopLevel<'_, '_>, name: &str) -> Option<Detail> {
@@ -154,9 +154,12 @@ fn fleet(pool: &mut Pool, request: Member<'_, '_>, response: Member<'_, '_>) -> 
             .into_iter()
             .filter_map(|config| {
                 let named = config.get("LaunchTemplateSpecification");
-                named.get_first(&["LaunchTemplateId", "LaunchTemplateName"]).text()
+                named.is_present().then(|| NamedTemplate {
+                    id: pool.optional(named.get("LaunchTemplateId").text()),
+                    name: pool.optional(named.get("LaunchTemplateName").text()),
+                    version: pool.written(named.get("Version").written()),
+                })
             })
-            .map(|text| pool.text(text))
             .collect(),
         dry_run: request.get("DryRun").flag() == Some(true),
     }

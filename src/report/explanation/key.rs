@@ -30,10 +30,17 @@ pub(super) fn explain(case: &Case, findings: &[Finding], arn: &Text, given: &str
         })
         .collect();
     let refusals = refusals(case, arn);
-    let relevant = relevant_findings(findings, arn, &nodes);
-    let firsts = first_of_each_rule(&relevant);
-    let causes = causes(&relevant);
     let mut order = changes(case, arn, given);
+    let relevant = relevant_findings(case, findings, arn, &order);
+    let firsts = first_of_each_rule(&relevant);
+    let own_place = summary.account_id.as_ref().zip(summary.region.as_ref());
+    let places: HashSet<String> = nodes
+        .iter()
+        .map(|node| (&node.account_id, &node.region))
+        .chain(own_place)
+        .map(|(account_id, region)| format!("{account_id}/{region}"))
+        .collect();
+    let causes = causes(&relevant);
     let nobody = Node::default();
     let milestones = milestones(case, arn);
     order.extend(milestones.keys());
@@ -55,9 +62,10 @@ pub(super) fn explain(case: &Case, findings: &[Finding], arn: &Text, given: &str
         subject: Asked { given: given.to_owned(), kind: SubjectKind::Key, id: arn.clone() },
         verdict: verdict(case, &summary, &nodes, &refusals),
         causes,
+        related: Vec::new(),
         timeline,
         ruled_out: each_once(firsts.iter().flat_map(|finding| &finding.ruled_out)),
-        missing: missing(findings, &firsts),
+        missing: missing(findings, &firsts, |id| places.contains(id)),
         remedies: remedies(&relevant),
         custody,
         reading: Reading::of(case, summary.account_id.as_ref(), summary.region.as_ref()),
@@ -84,19 +92,31 @@ fn unused(case: &Case, arn: &Text) -> KeySummary {
     }
 }
 
-/// Findings about the key, then those about its nodes.
-fn relevant_findings<'a>(findings: &'a [Finding], arn: &Text, nodes: &[&Node]) -> Vec<&'a Finding> {
-    let instances: HashSet<&str> = nodes.iter().map(|node| &*node.instance_id).collect();
-    let is_of_key = |finding: &&Finding| {
-        finding.subject.kind == rules::SubjectKind::Key && is_same_key(&finding.subject.id, arn)
-    };
-    // A node may have troubles of its own: those that speak of this key are the key's.
-    let is_of_node = |finding: &&Finding| {
-        finding.subject.kind == rules::SubjectKind::Node
-            && instances.contains(&*finding.subject.id)
-            && (finding.explanation.contains(&**arn) || finding.title.contains(&**arn))
-    };
-    findings.iter().filter(is_of_key).chain(findings.iter().filter(is_of_node)).collect()
+/// Findings about the key, then those about defaults that it was made, then those about nodes that name it.
+fn relevant_findings<'a>(
+    case: &Case,
+    findings: &'a [Finding],
+    arn: &Text,
+    changes: &BTreeSet<u32>,
+) -> Vec<&'a Finding> {
+    let changes: HashSet<&Id> = changes.iter().map(|event| &case.events[*event as usize].event_id).collect();
+    let mut relevant: Vec<(u8, &Finding)> = findings
+        .iter()
+        .filter_map(|finding| {
+            let subject = &finding.subject;
+            match subject.kind {
+                rules::SubjectKind::Key if is_same_key(&subject.id, arn) => Some((0, finding)),
+                rules::SubjectKind::Account if finding.evidence.iter().any(|id| changes.contains(id)) => {
+                    Some((1, finding))
+                }
+                // A node may have troubles of its own: those that speak of this key are the key's.
+                rules::SubjectKind::Node if finding.explanation.contains(&**arn) => Some((2, finding)),
+                _ => None,
+            }
+        })
+        .collect();
+    relevant.sort_by_key(|(rank, _)| *rank);
+    relevant.into_iter().map(|(_, finding)| finding).collect()
 }
 
 fn first_of_each_rule<'a>(findings: &[&'a Finding]) -> Vec<&'a Finding> {
@@ -112,6 +132,9 @@ fn causes(findings: &[&Finding]) -> Vec<Cause> {
         match known.get(&(finding.rule, &*finding.title)) {
             Some(index) => {
                 let same: &mut Cause = &mut causes[*index];
+                if same.nodes == 1 {
+                    same.explanation.insert_str(0, "For example: ");
+                }
                 same.nodes += 1;
                 same.evidence.extend(finding.evidence.iter().cloned());
             }

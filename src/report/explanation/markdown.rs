@@ -30,6 +30,7 @@ pub fn write_explanation_markdown(out: &mut dyn Write, explanation: &Explanation
     let numbers = Numbers::new(&explanation.custody);
     write_title(&mut out, explanation)?;
     write_causes(&mut out, &explanation.causes, &numbers)?;
+    write_related(&mut out, &explanation.related)?;
     write_timeline(&mut out, explanation)?;
     write_keys(&mut out, explanation, &numbers)?;
     write_key(&mut out, explanation, &numbers)?;
@@ -57,6 +58,9 @@ fn write_title(out: &mut dyn Write, explanation: &Explanation) -> io::Result<()>
     writeln!(out, "| | |\n|---|---|")?;
     for (label, text) in facts {
         writeln!(out, "| {label} | {} |", escaped(&text))?;
+    }
+    if explanation.subject.given != *explanation.subject.id {
+        writeln!(out, "| asked for | {} |", cell(&explanation.subject.given))?;
     }
     writeln!(
         out,
@@ -88,6 +92,17 @@ fn write_causes(out: &mut dyn Write, causes: &[Cause], numbers: &Numbers<'_>) ->
         }
     }
     write_more(out, causes.len().saturating_sub(LINES_SHOWN_MAX), "conclusions")
+}
+
+fn write_related(out: &mut dyn Write, related: &[Cause]) -> io::Result<()> {
+    if related.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n## Elsewhere\n\nSame key, nodepool or account; not what happened to this node:\n")?;
+    for cause in related.iter().take(LINES_SHOWN_MAX) {
+        writeln!(out, "- {} {}", cause.rule.unwrap_or_default(), escaped(&cause.title))?;
+    }
+    write_more(out, related.len().saturating_sub(LINES_SHOWN_MAX), "conclusions")
 }
 
 fn write_timeline(out: &mut dyn Write, explanation: &Explanation) -> io::Result<()> {
@@ -271,10 +286,9 @@ fn cell(text: &str) -> String {
 fn escaped(text: &str) -> String {
     let text = sanitize(text);
     let mut safe = String::with_capacity(text.len() + text.len() / 8);
-    let characters = text.char_indices();
     let mut is_start = true;
     let mut digits = false;
-    for (at, character) in characters {
+    for (at, character) in text.char_indices() {
         let rest = &text[at..];
         match character {
             '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '$' | '#' => safe.extend(['\\', character]),

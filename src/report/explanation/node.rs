@@ -3,7 +3,7 @@
 //! A case, its findings and a node of it come in, an [`Explanation`] goes out. The timeline holds, besides the
 //! node's own events, the changes of configuration that its keys depended on.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::exhibit;
 use super::wording::{
@@ -30,7 +30,8 @@ const CONTEXT_SECONDS: i64 = 86_400;
 type Told = (TimelineRole, Option<Confidence>);
 
 pub(super) fn explain(case: &Case, findings: &[Finding], node: &Node, given: &str) -> Explanation {
-    let relevant = relevant_findings(case, findings, node);
+    let (configured, used) = (configured_keys(node), used_keys(case, node));
+    let Relevant { causes: relevant, related } = Relevant::select(case, findings, node, &used);
     let mut events: BTreeMap<u32, Told> = BTreeMap::new();
     for entry in &node.timeline {
         events.insert(entry.event, (entry.role, Some(entry.confidence)));
@@ -38,7 +39,6 @@ pub(super) fn explain(case: &Case, findings: &[Finding], node: &Node, given: &st
     for event in context(case, node, &relevant) {
         events.entry(event).or_insert((TimelineRole::Configuration, None));
     }
-    let (configured, used) = (configured_keys(node), used_keys(case, node));
     let causes = causes(case, node, &relevant);
     let cited: HashSet<&Id> = causes
         .iter()
@@ -56,9 +56,10 @@ pub(super) fn explain(case: &Case, findings: &[Finding], node: &Node, given: &st
         subject: Asked { given: given.to_owned(), kind: SubjectKind::Node, id: node.instance_id.clone() },
         verdict: Verdict { sentence: verdict_sentence(case, node), end: end_sentence(node) },
         causes,
+        related: related.into_iter().map(cause).collect(),
         timeline,
         ruled_out: each_once(relevant.iter().flat_map(|finding| &finding.ruled_out)),
-        missing: missing(findings, &relevant),
+        missing: missing(findings, &relevant, |id| *id == format!("{}/{}", node.account_id, node.region)),
         remedies: remedies_of(case, findings, &relevant, node),
         custody,
         reading: Reading::of(case, Some(&node.account_id), Some(&node.region)),
@@ -75,34 +76,58 @@ pub(super) fn explain(case: &Case, findings: &[Finding], node: &Node, given: &st
     }
 }
 
-/// Findings about the node, then those about its nodepool, keys and account that have to do with it.
-fn relevant_findings<'a>(case: &Case, findings: &'a [Finding], node: &Node) -> Vec<&'a Finding> {
-    let keys = keys_of(node);
-    let account = format!("{}/{}", node.account_id, node.region);
-    let mut pool_events: Option<HashSet<&Id>> = None;
-    let (mut own, mut wider) = (Vec::new(), Vec::new());
-    for finding in findings {
-        let id: &str = &finding.subject.id;
-        match finding.subject.kind {
-            rules::SubjectKind::Node if *id == *node.instance_id => own.push(finding),
-            rules::SubjectKind::Key if keys.iter().any(|key| is_same_key(key, id)) => wider.push(finding),
-            rules::SubjectKind::Account if *id == account && !is_about_archive(finding) => {
-                wider.push(finding)
-            }
-            rules::SubjectKind::Nodepool if node.nodepool.as_deref() == Some(id) => {
-                // Nodepools of several clusters may have one name: their events tell them apart.
-                let events = pool_events.get_or_insert_with(|| events_of_pool(case, node));
-                if finding.evidence.is_empty() || finding.evidence.iter().any(|id| events.contains(id)) {
-                    wider.push(finding);
+/// Findings that have to do with a node.
+struct Relevant<'a> {
+    /// About the node, then those about its nodepool, keys and account that cite its events.
+    causes: Vec<&'a Finding>,
+    /// About its nodepool, keys and account, but not about what happened to it.
+    related: Vec<&'a Finding>,
+}
+
+impl<'a> Relevant<'a> {
+    fn select(case: &Case, findings: &'a [Finding], node: &Node, used: &[UsedKey]) -> Self {
+        let keys = keys_of(node);
+        let account = format!("{}/{}", node.account_id, node.region);
+        let timeline = node.timeline.iter().map(|entry| &case.events[entry.event as usize].event_id);
+        let own: HashSet<&Id> = timeline.chain(used.iter().flat_map(|key| &key.evidence)).collect();
+        let is_refused = |key: &str| {
+            used.iter().any(|volume| {
+                volume.outcome != VolumeOutcome::Used
+                    && volume.key_arn.as_ref().is_some_and(|own| is_same_key(own, key))
+            })
+        };
+        let mut pool: Option<HashSet<&Id>> = None;
+        let (mut causes, mut wider, mut related) = (Vec::new(), Vec::new(), Vec::new());
+        for finding in findings {
+            let id: &str = &finding.subject.id;
+            let is_cited = || finding.evidence.iter().any(|id| own.contains(id));
+            match finding.subject.kind {
+                rules::SubjectKind::Node if *id == *node.instance_id => causes.push(finding),
+                // A finding about a key cites only the first of its refusals.
+                rules::SubjectKind::Key if is_refused(id) => wider.push(finding),
+                rules::SubjectKind::Key if keys.iter().any(|key| is_same_key(key, id)) => {
+                    if is_cited() { &mut wider } else { &mut related }.push(finding);
                 }
+                rules::SubjectKind::Account if *id == account && !is_about_archive(finding) => {
+                    if is_cited() { &mut wider } else { &mut related }.push(finding);
+                }
+                rules::SubjectKind::Nodepool if node.nodepool.as_deref() == Some(id) => {
+                    // Nodepools of several clusters may have one name: their events tell them apart.
+                    let pool = pool.get_or_insert_with(|| events_of_pool(case, node));
+                    if is_cited() {
+                        wider.push(finding);
+                    } else if finding.evidence.iter().any(|id| pool.contains(id)) {
+                        related.push(finding);
+                    }
+                }
+                _ => {}
             }
-            _ => {}
         }
+        // A change that led to it (KT4..) is nearer to the cause than what it led to elsewhere.
+        wider.sort_by_key(|finding| !finding.rule.starts_with("KT4"));
+        causes.extend(wider);
+        Self { causes, related }
     }
-    // A change that led to it (KT4..) is nearer to the cause than what it led to elsewhere.
-    wider.sort_by_key(|finding| !finding.rule.starts_with("KT4"));
-    own.extend(wider);
-    own
 }
 
 /// What mends the node's trouble, as the rules see it together with the other nodes', comes first.
@@ -298,6 +323,13 @@ fn configured_keys(node: &Node) -> Vec<ConfiguredKey> {
 
 fn used_keys(case: &Case, node: &Node) -> Vec<UsedKey> {
     let expected: Vec<&Text> = node.expected_keys.iter().filter_map(|own| own.key.key_arn.as_ref()).collect();
+    let own = node.timeline.iter().map(|entry| &case.events[entry.event as usize]);
+    let refusals: HashMap<&Id, Denial<'_>> = own
+        .filter_map(|event| {
+            let error = event.error.as_ref()?;
+            Some((&event.event_id, Denial::parse(&error.code, &error.message)?))
+        })
+        .collect();
     node.volumes
         .iter()
         .map(|volume| {
@@ -315,14 +347,14 @@ fn used_keys(case: &Case, node: &Node) -> Vec<UsedKey> {
                     (Some(arn), false) => Some(expected.iter().any(|own| is_same_key(own, arn))),
                     _ => None,
                 },
-                sentence: used_sentence(case, node, volume),
+                sentence: used_sentence(case, node, volume, &refusals),
                 evidence,
             }
         })
         .collect()
 }
 
-fn used_sentence(case: &Case, node: &Node, volume: &Volume) -> String {
+fn used_sentence(case: &Case, node: &Node, volume: &Volume, refusals: &HashMap<&Id, Denial<'_>>) -> String {
     let key = match &volume.key_arn {
         Some(arn) => format!("key {}", short_key(&cut(arn))),
         None => "a key not logged".to_owned(),
@@ -334,11 +366,11 @@ fn used_sentence(case: &Case, node: &Node, volume: &Volume) -> String {
         let who = event.identity.principal().map_or("an unnamed principal", |who| short_principal(who));
         sentence.push_str(&format!(", set {} by {}", moment(event.time), cut(who)));
     }
-    let reason = volume.evidence.iter().filter(|_| volume.outcome != VolumeOutcome::Used).find_map(|id| {
-        let own = node.timeline.iter().map(|entry| &case.events[entry.event as usize]);
-        let error = own.filter(|event| event.event_id == *id).find_map(|event| event.error.as_ref())?;
-        Some(denial_reason(Denial::parse(&error.code, &error.message)?.kind))
-    });
+    let reason = volume
+        .evidence
+        .iter()
+        .filter(|_| volume.outcome != VolumeOutcome::Used)
+        .find_map(|id| Some(denial_reason(refusals.get(id)?.kind)));
     sentence.extend(reason.map(|reason| format!("; {reason}")));
     if volume.role == Some(VolumeRole::AttachedLater) {
         sentence.push_str("; attached after the launch, not judged");
@@ -396,11 +428,18 @@ pub(super) fn each_once<'a>(texts: impl Iterator<Item = &'a String>) -> Vec<Stri
     texts.filter(|text| seen.insert(*text)).cloned().collect()
 }
 
-/// What the relevant findings miss, and what the archive lacks as a whole.
-pub(super) fn missing(findings: &[Finding], relevant: &[&Finding]) -> Vec<String> {
+/// What the relevant findings miss, and what the archive lacks as a whole or in a place (`ACCOUNT/REGION`).
+pub(super) fn missing(
+    findings: &[Finding],
+    relevant: &[&Finding],
+    is_place: impl Fn(&str) -> bool,
+) -> Vec<String> {
     let archive: Vec<String> = findings
         .iter()
         .filter(|finding| is_about_archive(finding))
+        .filter(|finding| {
+            finding.subject.kind != rules::SubjectKind::Account || is_place(&finding.subject.id)
+        })
         .map(|finding| format!("{} ({})", finding.title, finding.rule))
         .collect();
     each_once(relevant.iter().flat_map(|finding| &finding.missing).chain(&archive))
@@ -409,14 +448,14 @@ pub(super) fn missing(findings: &[Finding], relevant: &[&Finding]) -> Vec<String
 /// What the findings advise, each text once.
 pub(super) fn remedies(findings: &[&Finding]) -> Vec<Remedy> {
     let mut remedies: Vec<Remedy> = Vec::new();
+    let mut known: HashMap<(&str, Vec<&str>), usize> = HashMap::new();
     for finding in findings {
         let Some(advice) = &finding.remediation else { continue };
-        let same = remedies
-            .iter_mut()
-            .find(|known| known.target == advice.target && known.documents == advice.documents);
-        match same {
-            Some(known) if known.rules.contains(&finding.rule) => {}
-            Some(known) => known.rules.push(finding.rule),
+        let bodies = advice.documents.iter().map(|document| &*document.body).collect();
+        let index = *known.entry((&advice.target, bodies)).or_insert(remedies.len());
+        match remedies.get_mut(index) {
+            Some(same) if same.rules.contains(&finding.rule) => {}
+            Some(same) => same.rules.push(finding.rule),
             None => remedies.push(Remedy {
                 rules: vec![finding.rule],
                 summary: advice.summary.clone(),

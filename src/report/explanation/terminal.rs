@@ -33,6 +33,8 @@ const STEPS_SHOWN_EACH: usize = 25;
 const DECISIVE_STEPS_SHOWN_MAX: usize = 25;
 /// Lines of any other list before the rest is counted.
 const LINES_SHOWN_MAX: usize = 20;
+/// Keys whose names are shortened in prose.
+const NAMES_SHORTENED_MAX: usize = 50;
 /// Events cited in one place before the rest is counted.
 const CITED_MAX: usize = 8;
 
@@ -52,6 +54,7 @@ pub fn write_explanation(out: &mut dyn Write, explanation: &Explanation, layout:
     };
     screen.title(explanation)?;
     screen.causes(&explanation.causes)?;
+    screen.related(&explanation.related)?;
     screen.timeline(explanation)?;
     screen.keys(explanation)?;
     screen.nodes_and_refusals(explanation)?;
@@ -69,23 +72,34 @@ struct Names(Vec<(String, String)>);
 impl Names {
     fn of(explanation: &Explanation) -> Self {
         let mut keys: BTreeSet<&Text> = BTreeSet::new();
-        let mut principal = None;
+        let mut principals: Vec<&Text> = Vec::new();
         if let Some(account) = &explanation.node {
             keys.extend(account.configured.iter().filter_map(|key| key.key_arn.as_ref()));
             keys.extend(account.used.iter().filter_map(|key| key.key_arn.as_ref()));
-            principal = account.node.principal_arn.as_ref().filter(|_| account.node.launched_at.is_some());
+            let launcher = account.node.principal_arn.as_ref();
+            principals.extend(launcher.filter(|_| account.node.launched_at.is_some()));
         }
-        keys.extend(explanation.key.iter().map(|account| &account.summary.key_arn));
+        if let Some(account) = &explanation.key {
+            keys.insert(&account.summary.key_arn);
+            principals.extend(&account.summary.principals);
+        }
+        let keys: Vec<&Text> = keys.into_iter().take(NAMES_SHORTENED_MAX).collect();
         let short: BTreeSet<String> = keys.iter().map(|key| short_key(key)).collect();
         let mut names: Vec<(String, String)> = Vec::new();
         // Keys that look the same when shortened are not shortened.
         if short.len() == keys.len() {
-            names.extend(keys.iter().map(|key| (key.to_string(), format!("key {}", short_key(key)))));
+            for key in &keys {
+                let short = format!("key {}", short_key(key));
+                names.push((format!("key {key}"), short.clone()));
+                names.push((key.to_string(), short));
+            }
         }
-        names.extend(
-            principal.map(|principal| (principal.to_string(), short_principal(principal).to_owned())),
-        );
-        names.retain(|(name, _)| name.starts_with("arn:"));
+        let named: BTreeSet<&str> = principals.iter().map(|principal| short_principal(principal)).collect();
+        if named.len() == principals.len() {
+            let short = |principal: &&Text| (principal.to_string(), short_principal(principal).to_owned());
+            names.extend(principals.iter().map(short));
+        }
+        names.retain(|(name, _)| name.contains("arn:"));
         names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
         Self(names)
     }
@@ -164,6 +178,10 @@ impl Screen<'_> {
         for (label, text) in facts {
             self.prose(&[(Tone::Plain, "  "), (Tone::Faint, label)], LABEL_COLUMNS, Tone::Plain, &text)?;
         }
+        if subject.given != *subject.id {
+            let given = limited(&subject.given, 160);
+            self.prose(&[(Tone::Faint, "  asked for")], LABEL_COLUMNS, Tone::Plain, &given)?;
+        }
         self.heading("VERDICT")?;
         let (verdict, tone) = tone;
         let verdict = if explanation.node.is_some() { format!("{verdict}: ") } else { String::new() };
@@ -200,6 +218,19 @@ impl Screen<'_> {
         self.more(causes.len().saturating_sub(LINES_SHOWN_MAX), "conclusions")
     }
 
+    fn related(&mut self, related: &[Cause]) -> io::Result<()> {
+        if related.is_empty() {
+            return Ok(());
+        }
+        self.heading("ELSEWHERE (same key, nodepool or account; not what happened to this node)")?;
+        for cause in related.iter().take(LINES_SHOWN_MAX) {
+            let rule = format!("  {} ", cause.rule.unwrap_or_default());
+            let title = self.names.shorten(&cause.title);
+            self.prose(&[(Tone::Plain, &rule)], 4, Tone::Plain, &title)?;
+        }
+        self.more(related.len().saturating_sub(LINES_SHOWN_MAX), "conclusions")
+    }
+
     fn evidence(&mut self, indent: usize, ids: &[crate::event::Id]) -> io::Result<()> {
         let cited = self.numbers.cite(ids, CITED_MAX);
         if cited.is_empty() {
@@ -231,10 +262,7 @@ impl Screen<'_> {
             }
             self.step(step, time, launcher)?;
         }
-        self.line()
-            .gap(2)
-            .push(Tone::Faint, "✗ refused · ★ launch · ◆ configuration · † end · [n] evidence")
-            .write(self.out)
+        self.prose(&[], 2, Tone::Faint, "✗ refused · ★ launch · ◆ configuration · † end · [n] evidence")
     }
 
     fn step(&mut self, step: &Step, time: &str, launcher: Option<&Text>) -> io::Result<()> {
@@ -336,8 +364,8 @@ impl Screen<'_> {
         if !account.refusals.is_empty() {
             self.heading("REFUSALS")?;
             for group in account.refusals.iter().take(LINES_SHOWN_MAX) {
-                let text =
-                    format!("{} {}", key::refusal_text(group), self.numbers.cite(&group.evidence, CITED_MAX));
+                let text = self.names.shorten(&key::refusal_text(group));
+                let text = format!("{text} {}", self.numbers.cite(&group.evidence, CITED_MAX));
                 self.prose(&[(Tone::Plain, "  "), (Tone::Bad, "✗ ")], 4, Tone::Plain, &text)?;
             }
             self.more(account.refusals.len().saturating_sub(LINES_SHOWN_MAX), "kinds of refusal")?;

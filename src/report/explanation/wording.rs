@@ -143,6 +143,7 @@ pub(super) fn verdict_sentence(case: &Case, node: &Node) -> String {
     let number = launch.iter().filter(used).count() as u64;
     let volumes = match number {
         1 => "The volume of its launch is".to_owned(),
+        2 => "Both volumes of its launch are".to_owned(),
         _ => format!("All {number} volumes of its launch are"),
     };
     let expected: Vec<&ExpectedKey> =

@@ -64,6 +64,23 @@ fn silent_when_the_change_does_not_explain_the_refusal() {
 }
 
 #[test]
+fn silent_when_the_lost_statement_was_back_before_the_refusal() {
+    let mut log = changed(Some(ROLE), OTHER);
+    log.policy("09:40:00", KEY, &policy_for(ROLE));
+    assert_eq!(of_key(&RULE, &log.case(), KEY), Verdict::Silent);
+}
+
+#[test]
+fn silent_when_the_same_role_was_refused_before_the_change() {
+    let mut log = Log::new();
+    log.policy("2026-02-01T08:00:00Z", KEY, &policy_for(ROLE)).template(KEY);
+    log.denied("b", "09:00:00", "CreateGrant", KEY, NO_IDENTITY_POLICY);
+    log.policy("09:30:00", KEY, &policy_for(OTHER));
+    log.launch("a", "10:00:00").denied("a", "10:00:02", "CreateGrant", KEY, NO_IDENTITY_POLICY);
+    assert_eq!(of_key(&RULE, &log.case(), KEY), Verdict::Silent);
+}
+
+#[test]
 fn silent_for_a_change_after_the_first_refusal() {
     let mut log = Log::new();
     log.policy("2026-02-01T08:00:00Z", KEY, &policy_for(ROLE)).template(KEY);
