@@ -93,8 +93,14 @@ fn the_readme_shows_a_real_output() {
 fn links_to_files_lead_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut links = 0;
-    let documents =
-        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/limits.md", "docs/outputs.md"];
+    let documents = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "docs/limits.md",
+        "docs/outputs.md",
+    ];
     for document in documents {
         let text = std::fs::read_to_string(root.join(document)).expect(document);
         let directory = root.join(document).parent().expect("in a directory").to_owned();
