@@ -1,7 +1,7 @@
 //! The pages of the rules, as they stand in `docs/rules/`.
 //!
 //! The registry comes in, Markdown goes out. The pages in the repository are compared with it by a test, and
-//! written by `cargo test --lib write_the_pages -- --ignored`.
+//! written by `KEYTRAIL_UPDATE_DOCS=1 cargo test --lib`.
 
 use super::RULES;
 

@@ -60,7 +60,8 @@ fn a_directory_gets_all_tables() {
 #[cfg(feature = "parquet")]
 #[test]
 fn parquet_holds_the_rows_of_the_csv() {
-    use polars::prelude::{ParquetReader, SerReader as _};
+    use polars::io::SerReader as _;
+    use polars::io::parquet::read::ParquetReader;
 
     let run = analyze("-o none --export parquet=nodes.parquet --export csv=nodes.csv").succeed();
     let frame = ParquetReader::new(std::fs::File::open(run.path("nodes.parquet")).expect("a file"))
