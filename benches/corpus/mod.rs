@@ -61,6 +61,13 @@ pub fn directory(layout: Layout, relevant_percent: u32) -> io::Result<PathBuf> {
     Ok(directory)
 }
 
+/// `count` records, all of them relevant, each as its text.
+#[allow(dead_code, reason = "not every bench parses records alone")]
+pub fn relevant_records(count: usize) -> Vec<String> {
+    let mut writer = RecordWriter::new(100);
+    (0..count).map(|_| writer.next().to_owned()).collect()
+}
+
 struct RecordWriter {
     state: u64,
     relevant_percent: u32,
