@@ -17,7 +17,7 @@ use floor::{forget_peak_memory, measured, peak_memory_mb};
 use keytrail::correlate::{Case, Evidence, Question, correlate};
 use keytrail::event::{Coverage, EventParser, Origin, Parsed};
 use keytrail::report::{self, Table};
-use keytrail::rules::{self, Finding};
+use keytrail::rules;
 use support::stream::Launches;
 
 const ROUNDS: usize = 3;
