@@ -18,17 +18,43 @@ pub struct Layout {
     pub files: u32,
     /// Records in each.
     pub records_per_file: u32,
+    /// What stands before, between and behind the records.
+    frame: [&'static str; 3],
 }
 
+const RECORDS_ARRAY: [&str; 3] = ["{\"Records\":[", ",", "]}"];
+const JSON_LINES: [&str; 3] = ["", "\n", "\n"];
+
 /// As CloudTrail delivers.
-pub const SMALL: Layout = Layout { name: "small", files: 4_000, records_per_file: 250 };
+pub const SMALL: Layout = Layout { name: "small", files: 4_000, records_per_file: 250, frame: RECORDS_ARRAY };
 /// As collectors write.
-pub const BIG: Layout = Layout { name: "big", files: 8, records_per_file: 125_000 };
+pub const BIG: Layout = Layout { name: "big", files: 8, records_per_file: 125_000, frame: RECORDS_ARRAY };
 /// One export of everything.
-pub const ONE: Layout = Layout { name: "one", files: 1, records_per_file: 1_400_000 };
+pub const ONE: Layout = Layout { name: "one", files: 1, records_per_file: 1_400_000, frame: RECORDS_ARRAY };
+
+/// The same as lines.
+pub const LINES: Layout = Layout { name: "lines", frame: JSON_LINES, ..ONE };
+
+/// The directories of the corpora that a bench's arguments name: by layout (`small`, `big`, `one`, `lines`; the
+/// first two if none is named) and by relevant share in percent (`1`, `10`; both if none is named).
+pub fn asked_for(arguments: &[String]) -> Vec<PathBuf> {
+    let has = |name: &str| arguments.iter().any(|argument| argument == name);
+    let layouts = [SMALL, BIG, ONE, LINES];
+    let is_any_layout = !layouts.iter().any(|layout| has(layout.name));
+    let is_any_share = !has("1") && !has("10");
+    let mut directories = Vec::new();
+    for (index, layout) in layouts.into_iter().enumerate() {
+        if has(layout.name) || is_any_layout && index < 2 {
+            for percent in [1, 10].into_iter().filter(|percent| is_any_share || has(&percent.to_string())) {
+                directories.push(directory(layout, percent).expect("a corpus below target/"));
+            }
+        }
+    }
+    directories
+}
 
 /// The directory of a corpus, made if it is not there. `relevant_percent` of the records are relevant.
-pub fn directory(layout: Layout, relevant_percent: u32) -> io::Result<PathBuf> {
+fn directory(layout: Layout, relevant_percent: u32) -> io::Result<PathBuf> {
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/corpus");
     let directory = target.join(format!("{}-{relevant_percent}", layout.name));
     if directory.is_dir() {
@@ -47,18 +73,26 @@ pub fn directory(layout: Layout, relevant_percent: u32) -> io::Result<PathBuf> {
             io::BufWriter::new(fs::File::create(path)?),
             flate2::Compression::new(6),
         );
-        encoder.write_all(b"{\"Records\":[")?;
+        let [before, between, behind] = layout.frame;
+        encoder.write_all(before.as_bytes())?;
         for record in 0..layout.records_per_file {
             if record > 0 {
-                encoder.write_all(b",")?;
+                encoder.write_all(between.as_bytes())?;
             }
             encoder.write_all(writer.next().as_bytes())?;
         }
-        encoder.write_all(b"]}")?;
+        encoder.write_all(behind.as_bytes())?;
         encoder.finish()?.flush()?;
     }
     fs::rename(unfinished, &directory)?;
     Ok(directory)
+}
+
+/// `count` records, all of them relevant, each as its text.
+#[allow(dead_code, reason = "not every bench parses records alone")]
+pub fn relevant_records(count: usize) -> Vec<String> {
+    let mut writer = RecordWriter::new(100);
+    (0..count).map(|_| writer.next().to_owned()).collect()
 }
 
 struct RecordWriter {

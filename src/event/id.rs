@@ -56,22 +56,31 @@ impl Id {
     }
 }
 
+/// The value of each lower-case hexadecimal digit; all ones for other bytes.
+const DIGIT_VALUES: [u8; 256] = {
+    let mut values = [0xff; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[b"0123456789abcdef"[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
+
 fn parse_uuid(text: &[u8]) -> Option<[u8; 16]> {
-    if text.len() != 36 {
-        return None;
+    /// Where each byte's two digits stand.
+    const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+    let text: &[u8; 36] = text.try_into().ok()?;
+    let mut value = [0; 16];
+    let mut digits = 0;
+    for (byte, place) in value.iter_mut().zip(PLACES) {
+        let high = DIGIT_VALUES[usize::from(text[place])];
+        let low = DIGIT_VALUES[usize::from(text[place + 1])];
+        digits |= high | low;
+        *byte = high << 4 | low;
     }
-    let mut value = 0u128;
-    for (index, byte) in text.iter().enumerate() {
-        let digit = match (index, byte) {
-            (8 | 13 | 18 | 23, b'-') => continue,
-            (8 | 13 | 18 | 23, _) => return None,
-            (_, b'0'..=b'9') => byte - b'0',
-            (_, b'a'..=b'f') => byte - b'a' + 10,
-            _ => return None,
-        };
-        value = value << 4 | u128::from(digit);
-    }
-    Some(value.to_be_bytes())
+    let has_dashes = [text[8], text[13], text[18], text[23]] == *b"----";
+    (has_dashes && digits < 16).then_some(value)
 }
 
 impl Ord for Id {
@@ -134,6 +143,10 @@ mod tests {
             "create-111122223333-758241-1389",
             "",
             "351203c4+371d-350e-8071-7227e3bbe185",
+            "351203c4-371d-350e-8071+7227e3bbe185",
+            "351203c4-371d-350e-8071-7227e3bbe18g",
+            "g51203c4-371d-350e-8071-7227e3bbe185",
+            "351203c4-371d-350e-8071-7227e3bbe185a",
         ] {
             assert_eq!(Id::new(text).to_string(), text);
         }

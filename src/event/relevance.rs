@@ -72,10 +72,14 @@ pub const TABLE: [(&str, &str, Relevance); 46] = [
 /// Looks a source and name up; `None` for records that never matter.
 #[must_use]
 pub fn relevance(source: &str, name: &str) -> Option<Relevance> {
+    row(source, name).map(|row| TABLE[row].2)
+}
+
+/// The row of [`TABLE`] with a source and name.
+pub(super) fn row(source: &str, name: &str) -> Option<usize> {
     TABLE
         .binary_search_by(|(table_source, table_name, _)| (*table_source, *table_name).cmp(&(source, name)))
         .ok()
-        .map(|index| TABLE[index].2)
 }
 
 #[cfg(test)]

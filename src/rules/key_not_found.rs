@@ -150,7 +150,7 @@ mod tests {
         log.template(KEY).launch("a", "10:00:00");
         let message = "The ciphertext refers to a customer master key that does not exist, does not exist in this \
                        region, or you are not allowed to access.";
-        log.kms_error("a", "10:00:02", "ReEncrypt", "AccessDeniedException", message, ROLE);
+        log.kms_error("a", "10:00:02", "CreateGrant", "AccessDeniedException", message, ROLE);
         assert_eq!(finding(of_node(&RULE, &log.case(), "a")).confidence, Confidence::Inferred);
     }
 

@@ -72,50 +72,67 @@ pub(super) fn read(pool: &mut Pool, top: &TopLevel<'_, '_>, name: &str) -> Optio
 /// The texts of a list whose elements are texts, or objects with the text under `name`.
 fn texts(pool: &mut Pool, list: Member<'_, '_>, name: &str) -> Vec<Text> {
     list.items()
-        .into_iter()
         .filter_map(|item| item.text().or_else(|| item.get(name).text()))
         .map(|text| pool.text(text))
         .collect()
 }
 
 fn launch(pool: &mut Pool, request: Member<'_, '_>, response: Member<'_, '_>) -> Launch {
-    let template = request.get("launchTemplate");
-    let placement = request.get("placement").get("availabilityZone");
-    let asked = request.get("instancesSet").items();
-    let asked_image = asked.first().map_or(Member::ABSENT, |item| item.get("imageId"));
-    let market = request.get("instanceMarketOptions").get("marketType");
+    let [template, placement, asked, market, client_token, zone, instance_type, image, dry_run] = request
+        .get_each([
+            "launchTemplate",
+            "placement",
+            "instancesSet",
+            "instanceMarketOptions",
+            "clientToken",
+            "availabilityZone",
+            "instanceType",
+            "imageId",
+            "dryRun",
+        ]);
+    let asked_image = || asked.items().next()?.get("imageId").text();
+    let [template_id, template_name, template_version] =
+        template.get_each(["launchTemplateId", "launchTemplateName", "version"]);
     Launch {
         instances: response
             .get("instancesSet")
             .items()
-            .into_iter()
             .filter_map(|instance| launched_instance(pool, instance))
             .collect(),
-        client_token: pool.optional(request.get("clientToken").text()),
-        template_id: pool.optional(template.get("launchTemplateId").text()),
-        template_name: pool.optional(template.get("launchTemplateName").text()),
-        template_version: pool.written(template.get("version").written()),
-        availability_zone: pool.optional(request.get("availabilityZone").text().or_else(|| placement.text())),
-        instance_type: pool.optional(request.get("instanceType").text()),
-        image_id: pool.optional(request.get("imageId").text().or_else(|| asked_image.text())),
-        is_spot: market.text() == Some("spot"),
+        client_token: pool.optional(client_token.text()),
+        template_id: pool.optional(template_id.text()),
+        template_name: pool.optional(template_name.text()),
+        template_version: pool.written(template_version.written()),
+        availability_zone: pool.optional(zone.text().or_else(|| placement.get("availabilityZone").text())),
+        instance_type: pool.optional(instance_type.text()),
+        image_id: pool.optional(image.text().or_else(asked_image)),
+        is_spot: market.get("marketType").text() == Some("spot"),
         tags: tags::read_specifications(pool, request.get_list(&["tagSpecificationSet", "tagSpecification"])),
-        dry_run: request.get("dryRun").flag() == Some(true),
+        dry_run: dry_run.flag() == Some(true),
     }
 }
 
 fn launched_instance(pool: &mut Pool, instance: Member<'_, '_>) -> Option<LaunchedInstance> {
-    let instance_id = instance.get("instanceId").text()?;
-    let host_name_type = instance.get("privateDnsNameOptions").get("hostnameType");
+    let [id, image, instance_type, placement, dns_name, dns_options, lifecycle, root_device] = instance
+        .get_each([
+            "instanceId",
+            "imageId",
+            "instanceType",
+            "placement",
+            "privateDnsName",
+            "privateDnsNameOptions",
+            "instanceLifecycle",
+            "rootDeviceName",
+        ]);
     Some(LaunchedInstance {
-        instance_id: pool.text(instance_id),
-        image_id: pool.optional(instance.get("imageId").text()),
-        instance_type: pool.optional(instance.get("instanceType").text()),
-        availability_zone: pool.optional(instance.get("placement").get("availabilityZone").text()),
-        private_dns_name: pool.optional(instance.get("privateDnsName").text()),
-        is_named_by_resource: host_name_type.text() == Some("resource-name"),
-        lifecycle: pool.optional(instance.get("instanceLifecycle").text()),
-        root_device: pool.optional(instance.get("rootDeviceName").text()),
+        instance_id: pool.text(id.text()?),
+        image_id: pool.optional(image.text()),
+        instance_type: pool.optional(instance_type.text()),
+        availability_zone: pool.optional(placement.get("availabilityZone").text()),
+        private_dns_name: pool.optional(dns_name.text()),
+        is_named_by_resource: dns_options.get("hostnameType").text() == Some("resource-name"),
+        lifecycle: pool.optional(lifecycle.text()),
+        root_device: pool.optional(root_device.text()),
         tags: tags::read(pool, instance.get_list(&["tagSet", "tags"])),
     })
 }
@@ -151,7 +168,6 @@ fn fleet(pool: &mut Pool, request: Member<'_, '_>, response: Member<'_, '_>) -> 
         launch_templates: request
             .get_list(&["LaunchTemplateConfigs", "LaunchTemplateConfig"])
             .items()
-            .into_iter()
             .filter_map(|config| {
                 let named = config.get("LaunchTemplateSpecification");
                 named.is_present().then(|| NamedTemplate {
@@ -200,7 +216,7 @@ fn launch_template(
         "blockDeviceMappingSet",
         "BlockDeviceMappingSet",
     ]);
-    let mappings: Vec<_> = listed.items().into_iter().map(|mapping| block_device(pool, mapping)).collect();
+    let mappings: Vec<_> = listed.items().map(|mapping| block_device(pool, mapping)).collect();
     let is_known = data.is_present() && data.get("omitted").flag() != Some(true);
     LaunchTemplate {
         template_id: pool
@@ -230,10 +246,11 @@ fn block_device(pool: &mut Pool, mapping: Member<'_, '_>) -> BlockDevice {
 }
 
 fn instance_states(pool: &mut Pool, request: Member<'_, '_>, response: Member<'_, '_>) -> Vec<InstanceState> {
-    let answered = response.get("instancesSet").items();
-    let listed = if answered.is_empty() { request.get("instancesSet").items() } else { answered };
+    let mut listed = response.get("instancesSet").items().peekable();
+    if listed.peek().is_none() {
+        listed = request.get("instancesSet").items().peekable();
+    }
     listed
-        .into_iter()
         .filter_map(|item| {
             let instance_id = item.text().or_else(|| item.get("instanceId").text())?;
             let previous = item.get("previousState");
@@ -257,10 +274,9 @@ fn instance_states(pool: &mut Pool, request: Member<'_, '_>, response: Member<'_
 fn image_copy(pool: &mut Pool, request: Member<'_, '_>, response: Member<'_, '_>) -> ImageCopy {
     let request = request.unwrapped("CopyImageRequest").unwrapped("CopySnapshotRequest");
     let response = response.unwrapped("CopyImageResponse").unwrapped("CopySnapshotResponse");
-    let mapped: Vec<_> = request.get("blockDeviceMapping").items();
-    let ebs = |name: &str| mapped.iter().find_map(|mapping| mapping.get("ebs").get(name).text());
-    let mut sources: Vec<Text> = mapped
-        .iter()
+    let mapped = || request.get("blockDeviceMapping").items();
+    let ebs = |name: &str| mapped().find_map(|mapping| mapping.get("ebs").get(name).text());
+    let mut sources: Vec<Text> = mapped()
         .filter_map(|mapping| mapping.get("ebs").get("snapshotId").text())
         .map(|id| pool.text(id))
         .collect();

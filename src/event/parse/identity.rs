@@ -1,43 +1,83 @@
 //! `userIdentity`.
 
-use super::Pool;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use super::member::Member;
+use super::pool::Pool;
 use crate::event::{Identity, IdentityKind, Text};
 
-pub(super) fn read(pool: &mut Pool, identity: Member<'_, '_>) -> Identity {
-    let arn = identity.get("arn").text();
-    let principal_id = identity.get("principalId").text();
-    let kind = match identity.get("type").text() {
-        Some("AssumedRole") => IdentityKind::AssumedRole,
-        Some(
-            "IAMUser" | "Root" | "FederatedUser" | "SAMLUser" | "WebIdentityUser" | "IdentityCenterUser",
-        ) => IdentityKind::User,
-        Some("AWSService") => IdentityKind::AwsService,
-        Some("AWSAccount") => IdentityKind::AwsAccount,
-        _ => IdentityKind::Other,
-    };
-    let issuer = identity.get("sessionContext").get("sessionIssuer").get("arn").text();
-    let issuer_arn = match (kind, issuer, arn) {
-        (_, Some(issuer), _) => Some(pool.text(issuer)),
-        (IdentityKind::AssumedRole, None, Some(arn)) => role_of_session(arn).map(|role| pool.text(&role)),
-        _ => None,
-    };
-    let instance = [arn, principal_id].into_iter().flatten().find_map(infrastructure_instance);
-    let invoked_by = identity.get("invokedBy").text();
-    Identity {
-        kind,
-        arn: pool.optional(arn),
-        account_id: pool.optional(identity.get("accountId").text()),
-        principal_id: pool.optional(principal_id),
-        issuer_arn,
-        invoked_by: pool.optional(invoked_by.map(|service| service.strip_suffix(".cn").unwrap_or(service))),
-        instance_id: instance.map(|instance| pool.text(instance)),
+/// All that an [`Identity`] is made from.
+pub(super) struct IdentityTexts<'a> {
+    kind: IdentityKind,
+    pub(super) arn: Option<&'a str>,
+    pub(super) account_id: Option<&'a str>,
+    pub(super) principal_id: Option<&'a str>,
+    /// The role's ARN, as the record names it.
+    pub(super) issuer: Option<&'a str>,
+    /// Without the `.cn` of services in China.
+    pub(super) invoked_by: Option<&'a str>,
+}
+
+impl<'a> IdentityTexts<'a> {
+    pub(super) fn read(identity: Member<'_, 'a>) -> Self {
+        let [kind, arn, account_id, principal_id, session, invoked_by] =
+            identity.get_each(["type", "arn", "accountId", "principalId", "sessionContext", "invokedBy"]);
+        let kind = match kind.text() {
+            Some("AssumedRole") => IdentityKind::AssumedRole,
+            Some(
+                "IAMUser" | "Root" | "FederatedUser" | "SAMLUser" | "WebIdentityUser" | "IdentityCenterUser",
+            ) => IdentityKind::User,
+            Some("AWSService") => IdentityKind::AwsService,
+            Some("AWSAccount") => IdentityKind::AwsAccount,
+            _ => IdentityKind::Other,
+        };
+        Self {
+            kind,
+            arn: arn.text(),
+            account_id: account_id.text(),
+            principal_id: principal_id.text(),
+            issuer: session.get("sessionIssuer").get("arn").text(),
+            invoked_by: invoked_by.text().map(|service| service.strip_suffix(".cn").unwrap_or(service)),
+        }
+    }
+
+    /// Whether `identity` was made from the same texts, given that for both the record named the role, or
+    /// for neither.
+    pub(super) fn are_of(&self, identity: &Identity) -> bool {
+        self.kind == identity.kind
+            && self.principal_id == identity.principal_id.as_deref()
+            && self.arn == identity.arn.as_deref()
+            && self.account_id == identity.account_id.as_deref()
+            && self.invoked_by == identity.invoked_by.as_deref()
+            && (self.issuer.is_none() || self.issuer == identity.issuer_arn.as_deref())
+    }
+
+    pub(super) fn identity(&self, pool: &mut Pool) -> Identity {
+        let issuer_arn = match (self.kind, self.issuer, self.arn) {
+            (_, Some(issuer), _) => Some(pool.text(issuer)),
+            (IdentityKind::AssumedRole, None, Some(arn)) => role_of_session(arn).map(|role| pool.text(&role)),
+            _ => None,
+        };
+        let instance = [self.arn, self.principal_id].into_iter().flatten().find_map(infrastructure_instance);
+        Identity {
+            kind: self.kind,
+            arn: pool.optional(self.arn),
+            account_id: pool.optional(self.account_id),
+            principal_id: pool.optional(self.principal_id),
+            issuer_arn,
+            invoked_by: pool.optional(self.invoked_by),
+            instance_id: pool.optional(instance),
+        }
     }
 }
 
 /// The instance of `aws:ec2-infrastructure/i-…` or, in old records, `aws:ec2-infrastructure:i-…`.
 pub(super) fn infrastructure_instance(text: &str) -> Option<&str> {
-    let (_, tail) = text.split_once("aws:ec2-infrastructure")?;
+    const ROLE: &str = "aws:ec2-infrastructure";
+    static ROLE_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(ROLE));
+    let tail = &text[ROLE_FINDER.find(text.as_bytes())? + ROLE.len()..];
     let id = tail.strip_prefix(['/', ':'])?;
     let end = id[id.find("i-").filter(|start| *start == 0)? + 2..]
         .find(|letter: char| !letter.is_ascii_hexdigit())

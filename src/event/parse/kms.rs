@@ -37,7 +37,6 @@ pub(super) fn read(
 fn key_resources<'input>(top: &TopLevel<'_, 'input>) -> Vec<&'input str> {
     top.resources
         .items()
-        .into_iter()
         .filter_map(|resource| resource.get("ARN").text())
         .filter(|arn| KeyArn::parse(arn).is_some_and(|arn| arn.key_id().is_some()))
         .collect()
@@ -49,36 +48,42 @@ fn key_use(
     operation: KmsOperation,
     error: Option<&ApiError>,
 ) -> KmsUse {
-    let (request, response) = (top.request, top.response);
-    let constraints = request.get("constraints");
-    let contexts = [
-        request.get("encryptionContext"),
-        request.get("destinationEncryptionContext"),
-        request.get("sourceEncryptionContext"),
-        constraints.get("encryptionContextSubset"),
-        constraints.get("encryptionContextEquals"),
-    ];
-    let ebs_id = |prefix: &str| {
-        contexts
-            .iter()
-            .filter_map(|context| context.get("aws:ebs:id").text())
-            .find(|id| id.starts_with(prefix))
-    };
-    let grantee = request.get("granteePrincipal").text();
+    let response = top.response;
+    let [constraints, context, destination_context, source_context, grantee, key, destination_key, grant] =
+        top.request.get_each([
+            "constraints",
+            "encryptionContext",
+            "destinationEncryptionContext",
+            "sourceEncryptionContext",
+            "granteePrincipal",
+            "keyId",
+            "destinationKeyId",
+            "grantId",
+        ]);
+    let [subset, equals] = constraints.get_each(["encryptionContextSubset", "encryptionContextEquals"]);
+    let ebs_ids = [context, destination_context, source_context, subset, equals]
+        .map(|context| context.get("aws:ebs:id").text());
+    let ebs_id = |prefix: &str| ebs_ids.into_iter().flatten().find(|id| id.starts_with(prefix));
+    let grantee = grantee.text();
+    let requested_key = if key.is_present() { key } else { destination_key }.text();
     let keys = key_resources(top);
     let as_key_arn = |text: &&str| KeyArn::parse(text).is_some_and(|arn| arn.key_id().is_some());
     let key_arn = keys
         .last()
         .copied()
         .or_else(|| response.get("keyId").text().filter(as_key_arn))
-        .or_else(|| request.get_first(&["keyId", "destinationKeyId"]).text().filter(as_key_arn))
+        .or(requested_key.filter(as_key_arn))
         .or_else(|| {
             error.and_then(|error| Denial::parse(&error.code, &error.message)?.key_arn).filter(as_key_arn)
         });
-    let grant_id = [response, request, top.additional].iter().find_map(|member| member.get("grantId").text());
+    let grant_id = response
+        .get("grantId")
+        .text()
+        .or_else(|| grant.text())
+        .or_else(|| top.additional.get("grantId").text());
     KmsUse {
         operation,
-        requested_key: pool.optional(request.get_first(&["keyId", "destinationKeyId"]).text()),
+        requested_key: pool.optional(requested_key),
         key_arn: pool.optional(key_arn),
         source_key_arn: match (operation, keys.as_slice()) {
             (KmsOperation::ReEncrypt, [source, .., _]) => Some(pool.text(source)),
@@ -88,7 +93,8 @@ fn key_use(
         snapshot_id: pool.optional(ebs_id("snap-")),
         grantee_instance_id: pool.optional(grantee.and_then(infrastructure_instance)),
         grantee: pool.optional(grantee),
-        grant_id: pool.optional(grant_id),
+        // In hardly any other record: not worth a slot of the pool.
+        grant_id: grant_id.map(Text::from),
     }
 }
 

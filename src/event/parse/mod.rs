@@ -8,18 +8,17 @@ mod ec2;
 mod identity;
 mod kms;
 mod member;
+mod pool;
 mod tags;
 
-use std::borrow::Cow;
-use std::hash::{Hash, Hasher};
-use std::sync::Arc;
-
-use hashbrown::HashSet;
 use simd_json::tape::{Tape, Value};
 
+use self::identity::IdentityTexts;
 use self::member::Member;
+use self::pool::Pool;
+use super::relevance::row;
 use super::{
-    ApiError, Detail, Event, EventSelectors, Id, Identity, Origin, Relevance, Text, Timestamp, relevance,
+    ApiError, Detail, Event, EventSelectors, Id, Identity, Origin, RELEVANCE_TABLE, Relevance, Timestamp,
 };
 
 /// Parses records; keeps its buffers and its pool of shared texts from record to record.
@@ -54,45 +53,6 @@ pub enum ParseError {
     /// A CloudTrail record without what every record has.
     #[error("incomplete record: {0}")]
     Incomplete(&'static str),
-}
-
-/// Texts and identities that many events share.
-#[derive(Default)]
-pub(super) struct Pool {
-    texts: HashSet<Text>,
-    identities: HashSet<Arc<Identity>>,
-}
-
-impl Pool {
-    /// Beyond this, sharing starts afresh: the pool must not outgrow the events.
-    const TEXTS_MAX: usize = 1 << 18;
-
-    fn text(&mut self, text: &str) -> Text {
-        if self.texts.len() >= Self::TEXTS_MAX {
-            self.texts.clear();
-        }
-        self.texts.get_or_insert_with(text, |text| text.into()).clone()
-    }
-
-    fn optional(&mut self, text: Option<&str>) -> Option<Text> {
-        text.map(|text| self.text(text))
-    }
-
-    fn written(&mut self, text: Option<Cow<'_, str>>) -> Option<Text> {
-        text.map(|text| self.text(&text))
-    }
-
-    fn identity(&mut self, identity: Identity) -> Arc<Identity> {
-        if self.identities.len() >= Self::TEXTS_MAX {
-            self.identities.clear();
-        }
-        if let Some(known) = self.identities.get(&identity) {
-            return known.clone();
-        }
-        let identity = Arc::new(identity);
-        self.identities.insert(identity.clone());
-        identity
-    }
 }
 
 /// The members of a record's top level that any kind may need.
@@ -191,6 +151,9 @@ impl<'tape, 'input> TopLevel<'tape, 'input> {
     }
 }
 
+/// Of the record's length, which begins what its digest is made from.
+const LENGTH_BYTES: usize = size_of::<u64>();
+
 impl Default for EventParser {
     fn default() -> Self {
         Self {
@@ -208,17 +171,20 @@ impl EventParser {
     /// # Errors
     /// When the bytes are no JSON, no CloudTrail record, or one without a time, a source or a name.
     pub fn parse(&mut self, raw: &[u8], origin: Origin) -> Result<Parsed, ParseError> {
-        // In-place unescaping needs bytes of its own, and room behind them for wide loads.
+        // In-place unescaping needs bytes of its own, and room behind them for wide loads. The length before
+        // them is for the digest, which is taken before anything is unescaped.
         self.text.clear();
+        self.text.extend_from_slice(&(raw.len() as u64).to_le_bytes());
         self.text.extend_from_slice(raw);
-        self.text.resize(raw.len() + simd_json::INPUT_PADDING, 0);
+        let digest = twox_hash::XxHash3_64::oneshot(&self.text);
+        self.text.resize(self.text.len() + simd_json::INPUT_PADDING, 0);
+        let text = &mut self.text[LENGTH_BYTES..];
         let mut tape = self.tape.take().unwrap_or_else(Tape::null).reset();
-        let outcome =
-            match simd_json::fill_tape_padded(&mut self.text, raw.len(), &mut self.buffers, &mut tape) {
-                Ok(()) => read_record(&mut self.pool, tape.as_value(), raw, origin),
-                Err(_) if std::str::from_utf8(raw).is_err() => Err(ParseError::InvalidUtf8),
-                Err(error) => Err(ParseError::InvalidJson(error.to_string())),
-            };
+        let outcome = match simd_json::fill_tape_padded(text, raw.len(), &mut self.buffers, &mut tape) {
+            Ok(()) => read_record(&mut self.pool, tape.as_value(), digest, origin),
+            Err(_) if std::str::from_utf8(raw).is_err() => Err(ParseError::InvalidUtf8),
+            Err(error) => Err(ParseError::InvalidJson(error.to_string())),
+        };
         self.tape = Some(tape.reset());
         outcome
     }
@@ -227,7 +193,7 @@ impl EventParser {
 fn read_record(
     pool: &mut Pool,
     record: Value<'_, '_>,
-    raw: &[u8],
+    digest: u64,
     origin: Origin,
 ) -> Result<Parsed, ParseError> {
     let top = TopLevel::read(record).ok_or(ParseError::NotARecord("not a JSON object"))?;
@@ -244,13 +210,12 @@ fn read_record(
         return Err(ParseError::Incomplete("no readable eventTime"));
     };
     let source = source.strip_suffix(".cn").unwrap_or(source);
-    let Some(relevance) = relevance(source, name) else {
+    let Some(row) = row(source, name) else {
         return Ok(Parsed::Irrelevant);
     };
     if top.event_type.text() == Some("AwsCloudTrailInsight") {
         return Ok(Parsed::Irrelevant);
     }
-    let identity = identity::read(pool, top.identity);
     let error = top.error_code.text().map(|code| ApiError {
         code: pool.text(code),
         message: pool.text(top.error_message.text().unwrap_or_default()),
@@ -258,29 +223,29 @@ fn read_record(
     let Some(detail) = read_detail(pool, &top, source, name, error.as_ref()) else {
         return Ok(Parsed::Irrelevant);
     };
-    if !is_about_nodes(relevance, &detail, &identity, error.as_ref()) {
+    let identity = pool.identity(&IdentityTexts::read(top.identity));
+    if !is_about_nodes(RELEVANCE_TABLE[row].2, &detail, &identity, error.as_ref()) {
         return Ok(Parsed::Irrelevant);
     }
-    let digest = {
-        let mut hasher = twox_hash::XxHash3_64::default();
-        raw.hash(&mut hasher);
-        hasher.finish()
+    let account_id = match (top.recipient.text(), &identity.account_id) {
+        (Some(recipient), Some(caller)) if *recipient == **caller => caller.clone(),
+        (None, Some(caller)) => caller.clone(),
+        (recipient, _) => pool.text(recipient.unwrap_or_default()),
     };
-    let account_id = top.recipient.text().or(identity.account_id.as_deref()).unwrap_or_default();
-    let account_id = pool.text(account_id);
+    let (source, name) = pool.names(row);
     Ok(Parsed::Relevant(Box::new(Event {
         event_id: match top.event_id.text() {
             Some(id) => Id::new(id),
             None => Id::new(&format!("no-event-id:{digest:016x}")),
         },
         time,
-        source: pool.text(source),
-        name: pool.text(name),
+        source,
+        name,
         region: pool.text(top.region.text().unwrap_or_default()),
         account_id,
         request_id: top.request_id.text().map(Id::new),
         shared_event_id: top.shared_event_id.text().map(Id::new),
-        identity: pool.identity(identity),
+        identity,
         user_agent: pool.text(top.user_agent.text().unwrap_or_default()),
         source_ip: pool.text(top.source_ip.text().unwrap_or_default()),
         error,
@@ -333,7 +298,6 @@ fn read_detail(
                 .request
                 .get("encryptionConfig")
                 .items()
-                .into_iter()
                 .find_map(|config| config.get("provider").get("keyArn").text())?;
             Some(Detail::ClusterSecrets {
                 cluster: pool.optional(top.request.get_first(&["name", "clusterName"]).text()),
@@ -348,7 +312,7 @@ fn read_detail(
 fn read_selectors(pool: &mut Pool, request: Member<'_, '_>) -> EventSelectors {
     let mut found =
         EventSelectors { trail: pool.optional(request.get("trailName").text()), ..EventSelectors::default() };
-    let simple = request.get("eventSelectors").items();
+    let simple: Vec<_> = request.get("eventSelectors").items().collect();
     let management: Vec<_> = simple
         .iter()
         .filter(|selector| selector.get("includeManagementEvents").flag() != Some(false))
@@ -357,18 +321,18 @@ fn read_selectors(pool: &mut Pool, request: Member<'_, '_>) -> EventSelectors {
         found.no_management_events = management.is_empty();
         found.excludes_kms = !management.is_empty()
             && management.iter().all(|selector| {
-                let excluded = selector.get("excludeManagementEventSources").items();
-                excluded.iter().any(|source| source.text() == Some("kms.amazonaws.com"))
+                let mut excluded = selector.get("excludeManagementEventSources").items();
+                excluded.any(|source| source.text() == Some("kms.amazonaws.com"))
             });
         found.write_only = !management.is_empty()
             && management.iter().all(|selector| selector.get("readWriteType").text() == Some("WriteOnly"));
     }
-    let advanced = request.get("advancedEventSelectors").items();
+    let advanced: Vec<_> = request.get("advancedEventSelectors").items().collect();
     if !advanced.is_empty() {
         let field = |selector: &Member<'_, '_>, name: &str, test: &str, value: &str| {
-            selector.get("fieldSelectors").items().iter().any(|field| {
+            selector.get("fieldSelectors").items().any(|field| {
                 field.get("field").text() == Some(name)
-                    && field.get(test).items().iter().any(|item| item.text() == Some(value))
+                    && field.get(test).items().any(|item| item.text() == Some(value))
             })
         };
         let management: Vec<_> = advanced

@@ -24,7 +24,6 @@ pub(super) fn read(pool: &mut Pool, list: Member<'_, '_>) -> NodeTags {
 pub(super) fn read_specifications(pool: &mut Pool, specifications: Member<'_, '_>) -> NodeTags {
     let mut lists: Vec<_> = specifications
         .items()
-        .into_iter()
         .map(|specification| {
             let is_instance = specification.get("resourceType").text() == Some("instance");
             (!is_instance, specification.get_list(&["tag", "tags", "tagSet"]))
@@ -40,10 +39,11 @@ pub(super) fn read_specifications(pool: &mut Pool, specifications: Member<'_, '_
 fn read_into(pool: &mut Pool, tags: &mut NodeTags, lists: &[Member<'_, '_>]) {
     let mut cluster = Cluster::default();
     for tag in lists.iter().flat_map(|list| list.items()) {
-        let Some(key) = tag.get("key").text() else {
+        let [key, value] = tag.get_each(["key", "value"]);
+        let Some(key) = key.text() else {
             continue;
         };
-        let value = tag.get("value").written();
+        let value = value.written();
         tags.is_karpenter |= key.starts_with("karpenter.sh/") || key.starts_with("karpenter.k8s.aws/");
         tags.is_auto_mode |=
             matches!(key, "eks:kubernetes-node-pool-name" | "eks:kubernetes-node-class-name");

@@ -212,6 +212,70 @@ fn what_every_record_has_is_demanded_and_nothing_else() {
 }
 
 #[test]
+fn what_the_parser_remembers_changes_no_event() {
+    let origin = || Origin { object: "test".into(), record: 0 };
+    let user = |identity: &str| {
+        format!(
+            r#"{{"userIdentity":{identity},"eventTime":"2026-03-02T10:00:00Z","eventSource":"ec2.amazonaws.com","eventName":"AttachVolume","requestParameters":{{"volumeId":"vol-0a"}}}}"#
+        )
+    };
+    let session = r#""arn":"arn:aws:sts::111122223333:assumed-role/Karpenter/1""#;
+    let role = r#""sessionContext":{"sessionIssuer":{"arn":"arn:aws:iam::111122223333:role/Karpenter"}}"#;
+    let other =
+        r#""sessionContext":{"sessionIssuer":{"arn":"arn:aws:iam::111122223333:role/path/Karpenter"}}"#;
+    // Each differs from another in one thing only, so that one taken for the other would show.
+    let identities = [
+        format!(r#"{{"type":"AssumedRole",{session}}}"#),
+        format!(r#"{{"type":"AssumedRole",{session},{role}}}"#),
+        format!(r#"{{"type":"AssumedRole",{session},{other}}}"#),
+        format!(r#"{{"type":"AWSAccount",{session}}}"#),
+        format!(r#"{{{session},{role}}}"#),
+        format!(r#"{{"type":"AssumedRole",{session},"accountId":"111122223333"}}"#),
+        format!(r#"{{"type":"AssumedRole",{session},"accountId":"444455556666"}}"#),
+        format!(r#"{{"type":"AssumedRole",{session},"principalId":"AROAEXAMPLE:1"}}"#),
+        r#"{"type":"AWSService","invokedBy":"ec2.amazonaws.com"}"#.to_owned(),
+        r#"{"type":"AWSService","invokedBy":"ec2.amazonaws.com.cn"}"#.to_owned(),
+        r#"{"type":"AWSService","principalId":"ec2.amazonaws.com"}"#.to_owned(),
+        r#"{"accountId":"111122223333"}"#.to_owned(),
+        r#"{"principalId":"111122223333"}"#.to_owned(),
+        "null".to_owned(),
+    ];
+    let mut seasoned = EventParser::default();
+    for _ in 0..2 {
+        for first in &identities {
+            for second in &identities {
+                for identity in [first, second] {
+                    let text = user(identity);
+                    match seasoned.parse(text.as_bytes(), origin()) {
+                        Ok(Parsed::Relevant(found)) => assert_eq!(*found, event(&text)),
+                        other => panic!("expected evidence, got {other:?}"),
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(
+        event(&user(&identities[0])).identity.issuer_arn.as_deref(),
+        Some("arn:aws:iam::111122223333:role/Karpenter")
+    );
+    assert_eq!(event(&user(&identities[3])).identity.issuer_arn, None);
+}
+
+#[test]
+fn a_digest_tells_records_apart_by_any_byte() {
+    let text = |zone: &str| record("ec2.amazonaws.com", "AttachVolume", &format!(r#""future":"{zone}""#));
+    let digest = |text: &str| event(text).digest;
+    assert_eq!(digest(&text("a")), digest(&text("a")));
+    assert_ne!(digest(&text("a")), digest(&text("b")));
+    assert_ne!(digest(&text("a")), digest(&text("\\u0061")));
+    // What a record without an id is called must not change from release to release.
+    let bare = r#"{"eventSource":"ec2.amazonaws.com","eventName":"AttachVolume","eventTime":"2026-03-02T10:00:00Z"}"#;
+    let mut hasher = twox_hash::XxHash3_64::default();
+    std::hash::Hash::hash(bare.as_bytes(), &mut hasher);
+    assert_eq!(digest(bare), std::hash::Hasher::finish(&hasher));
+}
+
+#[test]
 fn bytes_that_are_no_utf8_are_told_from_bad_json() {
     let mut parser = EventParser::default();
     let origin = Origin { object: "test".into(), record: 0 };

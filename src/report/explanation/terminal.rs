@@ -124,7 +124,7 @@ impl Screen<'_> {
 
     fn heading(&mut self, text: &str) -> io::Result<()> {
         self.out.write_all(b"\n")?;
-        self.line().push(Tone::Heading, text).write(self.out)
+        self.prose(&[], 0, Tone::Heading, text)
     }
 
     /// Text behind a lead, wrapped; lines but the first begin at column `indent`.
