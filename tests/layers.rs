@@ -74,8 +74,10 @@ fn imports(source: &str, depth: usize) -> Vec<Import> {
         found.extend(names.into_iter().map(|name| Import { line, module: name.to_owned() }));
     };
     for (at, root) in code.match_indices("crate::") {
-        let is_word = code[..at].ends_with(|letter: char| letter.is_alphanumeric() || letter == '_');
-        if !is_word {
+        // Neither the tail of another name, nor a text that names a path.
+        let is_path =
+            !code[..at].ends_with(|letter: char| letter.is_alphanumeric() || letter == '_' || letter == '"');
+        if is_path {
             note(at, &code[at + root.len()..]);
         }
     }
@@ -174,6 +176,7 @@ fn what_is_allowed_or_no_import_is_left_alone() {
         ("rules", "pub(crate) fn remedy() {}"),
         ("event", "//! See [`crate::report`].\n    /// As [`crate::cli`] shows it."),
         ("event", "use other_crate::archive::Reader;"),
+        ("event", "assert!(!source.contains(\"crate::archive\"));"),
         ("report", "use super::super::table::archive;"),
         ("cli", "use crate::{archive, report, rules, source};"),
     ] {
