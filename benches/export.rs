@@ -36,7 +36,7 @@ fn main() {
 }
 
 #[cfg(feature = "parquet")]
-fn write_parquet(out: &mut dyn Write, case: &Case, findings: &[Finding]) -> io::Result<()> {
+fn write_parquet(out: &mut dyn Write, case: &Case, findings: &[rules::Finding]) -> io::Result<()> {
     let tool = report::Tool { name: "keytrail", version: env!("CARGO_PKG_VERSION") };
     report::write_parquet(out, case, findings, Table::Timeline, tool)
 }
