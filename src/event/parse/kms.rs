@@ -1,8 +1,9 @@
 //! KMS events: the use of keys, grants, refusals, and changes of policies, aliases and states.
 
+use super::TopLevel;
 use super::identity::infrastructure_instance;
 use super::member::Member;
-use super::{Pool, TopLevel};
+use super::pool::{Pool, Repeated};
 use crate::event::{
     AliasChange, ApiError, Denial, Detail, KeyArn, KeyStateChange, KmsOperation, KmsUse, PolicyChange, Text,
 };
@@ -83,8 +84,8 @@ fn key_use(
         .or_else(|| top.additional.get("grantId").text());
     KmsUse {
         operation,
-        requested_key: pool.optional(requested_key),
-        key_arn: pool.optional(key_arn),
+        requested_key: requested_key.map(|key| pool.repeated(Repeated::Key, key)),
+        key_arn: key_arn.map(|key| pool.repeated(Repeated::Key, key)),
         source_key_arn: match (operation, keys.as_slice()) {
             (KmsOperation::ReEncrypt, [source, .., _]) => Some(pool.text(source)),
             _ => None,

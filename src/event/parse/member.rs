@@ -169,10 +169,10 @@ mod tests {
 
     const NAMES: [&str; 4] = ["keyId", "key", "items", "absent"];
 
-    /// What reading members one by one and all at once gives, and the list's elements.
-    type Found = ([Option<String>; 4], [Option<String>; 4], Vec<Option<String>>);
+    type Found = [Option<String>; NAMES.len()];
 
-    fn read(json: &str) -> Found {
+    /// What reading members one by one and all at once gives, and the list's elements.
+    fn read(json: &str) -> (Found, Found, Vec<Option<String>>) {
         let mut text = json.as_bytes().to_vec();
         let tape = simd_json::to_tape(&mut text).expect("JSON");
         let member = Member::new(tape.as_value());

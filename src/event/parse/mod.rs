@@ -15,7 +15,7 @@ use simd_json::tape::{Tape, Value};
 
 use self::identity::IdentityTexts;
 use self::member::Member;
-use self::pool::Pool;
+use self::pool::{Pool, Repeated};
 use super::relevance::row;
 use super::{
     ApiError, Detail, Event, EventSelectors, Id, Identity, Origin, RELEVANCE_TABLE, Relevance, Timestamp,
@@ -241,13 +241,13 @@ fn read_record(
         time,
         source,
         name,
-        region: pool.text(top.region.text().unwrap_or_default()),
+        region: pool.repeated(Repeated::Region, top.region.text().unwrap_or_default()),
         account_id,
         request_id: top.request_id.text().map(Id::new),
         shared_event_id: top.shared_event_id.text().map(Id::new),
         identity,
-        user_agent: pool.text(top.user_agent.text().unwrap_or_default()),
-        source_ip: pool.text(top.source_ip.text().unwrap_or_default()),
+        user_agent: pool.repeated(Repeated::UserAgent, top.user_agent.text().unwrap_or_default()),
+        source_ip: pool.repeated(Repeated::SourceIp, top.source_ip.text().unwrap_or_default()),
         error,
         omitted: top.is_omitting(),
         amends: top.addendum.get("originalEventID").text().map(Id::new),

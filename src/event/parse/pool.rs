@@ -14,8 +14,17 @@ use hashbrown::DefaultHashBuilder;
 use super::identity::IdentityTexts;
 use crate::event::{Identity, RELEVANCE_TABLE, Text};
 
-const TEXT_SLOTS: usize = 1 << 13;
+const TEXT_SLOTS: usize = 1 << 12;
 const IDENTITY_SLOTS: usize = 1 << 10;
+
+/// Members that often say the same in record after record.
+#[derive(Clone, Copy)]
+pub(super) enum Repeated {
+    Region,
+    UserAgent,
+    SourceIp,
+    Key,
+}
 
 /// A text or identity, with the part of its hash that its slot does not tell.
 struct Slot<T> {
@@ -26,6 +35,8 @@ struct Slot<T> {
 pub(super) struct Pool {
     hasher: DefaultHashBuilder,
     texts: Box<[Slot<Text>]>,
+    /// What each [`Repeated`] member said last.
+    last: [Option<Text>; 4],
     identities: Box<[Slot<SeenIdentity>]>,
     /// Source and name of each row of the relevance table.
     names: Box<[(Text, Text)]>,
@@ -42,6 +53,7 @@ impl Default for Pool {
         Self {
             hasher: DefaultHashBuilder::default(),
             texts: empty_slots(TEXT_SLOTS),
+            last: [const { None }; 4],
             identities: empty_slots(IDENTITY_SLOTS),
             names: RELEVANCE_TABLE
                 .iter()
@@ -75,6 +87,18 @@ impl Pool {
         }
         let text: Text = text.into();
         *slot = Slot { tag, value: Some(text.clone()) };
+        text
+    }
+
+    /// The same as [`Self::text`], quicker if `member` said the same last time.
+    pub(super) fn repeated(&mut self, member: Repeated, text: &str) -> Text {
+        if let Some(last) = &self.last[member as usize]
+            && **last == *text
+        {
+            return last.clone();
+        }
+        let text = self.text(text);
+        self.last[member as usize] = Some(text.clone());
         text
     }
 
