@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-const SOURCE_DIRECTORIES: &[&str] = &["src", "tests", "benches", "examples"];
+const SOURCE_DIRECTORIES: &[&str] =
+    &["src", "tests", "benches", "examples", "fuzz/fuzz_targets"];
 const FILE_LINES_MAX: usize = 600;
 
 /// Names that say nothing of what is inside.
@@ -73,7 +74,7 @@ fn rust_files() -> Vec<Text> {
 fn all_texts() -> Vec<Text> {
     let mut paths: Vec<PathBuf> = SOURCE_DIRECTORIES
         .iter()
-        .chain(&["docs", "sample-logs", ".ci"])
+        .chain(&["docs", "sample-logs", ".ci", "fuzz/seeds"])
         .flat_map(|directory| files_below(directory))
         .collect();
     for entry in fs::read_dir(root()).expect("the repository can be listed") {
