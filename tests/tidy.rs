@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-const SOURCE_DIRECTORIES: &[&str] =
-    &["src", "tests", "benches", "examples", "fuzz/fuzz_targets"];
+const SOURCE_DIRECTORIES: &[&str] = &["src", "tests", "benches", "examples", "fuzz/fuzz_targets"];
 const FILE_LINES_MAX: usize = 600;
 
 /// Names that say nothing of what is inside.
