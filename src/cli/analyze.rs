@@ -7,7 +7,9 @@ use super::arguments::{Analyze, Format, OutputArguments};
 use super::pipeline::{self, Answer};
 use super::progress::Bar;
 use super::{explain, output};
+use crate::correlate::KeyVerdict;
 use crate::report::{self, Style};
+use crate::rules::Severity;
 
 pub(super) fn run(arguments: &Analyze, is_quiet: bool) -> anyhow::Result<Outcome> {
     let question = pipeline::question(&arguments.window, &arguments.filter, &arguments.keys)?;
@@ -21,9 +23,12 @@ pub(super) fn run(arguments: &Analyze, is_quiet: bool) -> anyhow::Result<Outcome
     let next: Vec<&str> = next.iter().map(String::as_str).collect();
     conclude(&answer, &arguments.output, is_quiet, &next)?;
     let is_lossy = !answer.case.coverage.losses.is_empty();
-    let is_too_severe = arguments
-        .fail_on
-        .is_some_and(|limit| answer.findings.iter().any(|finding| finding.severity >= limit));
+    let is_too_severe = arguments.fail_on.is_some_and(|limit| {
+        // A wrong key is wrong even where no rule can say where it came from.
+        let is_mismatch = answer.case.nodes.iter().any(|node| node.key_verdict == KeyVerdict::Mismatch);
+        is_mismatch && limit <= Severity::High
+            || answer.findings.iter().any(|finding| finding.severity >= limit)
+    });
     // Who wants no losses cannot trust a verdict that was reached with some.
     Ok(if arguments.reading.strict && is_lossy {
         Outcome::Inconclusive

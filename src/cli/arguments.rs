@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::output::Export;
-use crate::event::Text;
+use crate::event::{KeyArn, Text};
 use crate::report::Table;
 use crate::rules::Severity;
 
@@ -36,7 +36,7 @@ const EXAMPLES: &str = "Examples:
 
 const EXIT_CODES: &str = "Exit codes:
   0  done
-  1  a finding is as severe as --fail-on says
+  1  a finding is as severe as --fail-on says, or a key other than expected with --fail-on high
   2  usage error, or an error that ended the run
   3  records or objects were lost, with --strict";
 
@@ -81,7 +81,7 @@ pub(super) struct Analyze {
     pub(super) output: OutputArguments,
     #[command(flatten)]
     pub(super) reading: ReadingArguments,
-    /// Exit with 1 if any finding is at least this severe.
+    /// Exit with 1 if any finding is at least this severe; a key other than expected counts as high.
     #[arg(long, value_name = "SEVERITY", value_parser = parse_severity)]
     pub(super) fail_on: Option<Severity>,
 }
@@ -186,7 +186,7 @@ pub(super) struct FilterArguments {
 #[command(next_help_heading = "Keys")]
 pub(super) struct KeyArguments {
     /// The key that every node should use: key id, key ARN, alias or alias ARN.
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = parse_key)]
     pub(super) expect_key: Option<Text>,
     /// What an alias points to, where the archive does not show it; repeatable.
     #[arg(long, value_name = "NAME=ARN", value_parser = parse_alias)]
@@ -267,6 +267,40 @@ pub(super) enum Format {
     None,
 }
 
+/// A key as AWS takes it: key id, key ARN, alias or alias ARN.
+fn parse_key(text: &str) -> Result<Text, String> {
+    let text = text.trim();
+    if let Some(arn) = KeyArn::parse(text) {
+        return match arn.key_id() {
+            Some(id) if !is_key_id(id) => Err(format!("`{id}` is no key id")),
+            _ => Ok(text.into()),
+        };
+    }
+    let is_alias_letter = |letter: char| letter.is_ascii_alphanumeric() || "/_-".contains(letter);
+    if let Some(name) = text.strip_prefix("alias/") {
+        return if !name.is_empty() && name.chars().all(is_alias_letter) {
+            Ok(text.into())
+        } else {
+            Err("an alias is `alias/` and a name of letters, digits, /, _ and -".to_owned())
+        };
+    }
+    let id = text.strip_prefix("key/").unwrap_or(text).to_ascii_lowercase();
+    if is_key_id(&id) {
+        return Ok(id.into());
+    }
+    Err("expected a key id, a key ARN, an alias (alias/NAME) or an alias ARN".to_owned())
+}
+
+/// A UUID, or `mrk-` and 32 digits for a multi-Region key.
+fn is_key_id(id: &str) -> bool {
+    let is_hexadecimal = |text: &str| text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if let Some(digits) = id.strip_prefix("mrk-") {
+        return digits.len() == 32 && is_hexadecimal(digits);
+    }
+    let groups: Vec<&str> = id.split('-').collect();
+    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12]) && groups.into_iter().all(is_hexadecimal)
+}
+
 fn parse_alias(text: &str) -> Result<(Text, Text), String> {
     let (alias, key) =
         text.split_once('=').ok_or("expected NAME=ARN, such as alias/karpenter-ebs-key=arn:aws:kms:…")?;
@@ -309,7 +343,7 @@ fn parse_bytes(text: &str) -> Result<usize, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse_alias, parse_bytes};
+    use super::{parse_alias, parse_bytes, parse_key};
 
     #[test]
     fn sizes_have_units_and_bounds() {
@@ -318,6 +352,26 @@ mod tests {
         assert_eq!(parse_bytes("500000"), Ok(500_000));
         for text in ["", "k", "12", "2g", "99999999999999999999g", "1.5m"] {
             assert!(parse_bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_expected_key_is_a_key() {
+        let id = "11111111-aaaa-3333-4444-555555555555";
+        let accepted = |text: &str| parse_key(text).map(|key| key.to_string());
+        assert_eq!(accepted(id), Ok(id.to_owned()));
+        assert_eq!(accepted(&id.to_uppercase()), Ok(id.to_owned()));
+        assert_eq!(accepted(&format!("key/{id}")), Ok(id.to_owned()));
+        for text in [
+            "alias/team/ebs",
+            "mrk-1234abcd12ab34cd56ef1234567890ab",
+            "arn:aws-cn:kms:cn-north-1:111122223333:alias/ebs",
+            "arn:aws:kms:us-east-1:111122223333:key/11111111-aaaa-3333-4444-555555555555",
+        ] {
+            assert_eq!(accepted(text), Ok(text.to_owned()));
+        }
+        for text in ["", "foo", "alias/", "alias/a b", "arn:aws:iam::111122223333:role/x", "mrk-1", "key/x"] {
+            assert!(parse_key(text).is_err(), "{text}");
         }
     }
 

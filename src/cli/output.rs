@@ -57,6 +57,8 @@ impl FromStr for Export {
             "csv" => ExportFormat::Csv,
             #[cfg(feature = "parquet")]
             "parquet" => ExportFormat::Parquet,
+            #[cfg(not(feature = "parquet"))]
+            "parquet" => return Err("this keytrail was built without Parquet".to_owned()),
             other => return Err(format!("`{other}` is no export format: json, jsonl, csv or parquet")),
         };
         Ok(Self { format, path: path.into() })

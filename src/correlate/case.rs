@@ -21,6 +21,9 @@ pub struct Case {
     pub keys: Vec<KeySummary>,
     /// What was configured when.
     pub history: super::History,
+    /// Refusals of calls that EC2 made for launches and that no node could be found for, as indices into
+    /// `events`.
+    pub unjoined_refusals: Vec<u32>,
 }
 
 /// One instance, from its launch to its end.

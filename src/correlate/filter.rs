@@ -2,7 +2,7 @@
 //! change may be older than the nodes asked for.
 
 use super::case::{LaunchFailure, Node, Provisioner};
-use crate::event::{Text, Timestamp};
+use crate::event::{Event, Text, Timestamp};
 
 /// Which nodes are of interest; an empty list admits all.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +51,14 @@ impl Filter {
             && is_listed(&self.clusters, failure.cluster.as_ref())
             && is_listed(&self.nodepools, failure.nodepool.as_ref())
             && self.admits_time(failure.at)
+    }
+
+    /// Whether an event without a node is in the places and times of interest. Which cluster it is of is not
+    /// known.
+    pub(super) fn admits_event(&self, event: &Event) -> bool {
+        is_listed(&self.accounts, Some(&event.account_id))
+            && is_listed(&self.regions, Some(&event.region))
+            && self.admits_time(event.time)
     }
 
     fn admits_provisioner(&self, provisioner: Provisioner) -> bool {

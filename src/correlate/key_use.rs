@@ -106,8 +106,9 @@ fn named_instance<'a>(event: &'a Event, kms: &'a KmsUse) -> Option<&'a Text> {
     kms.grantee_instance_id.as_ref().or(event.identity.instance_id.as_ref())
 }
 
-/// Joins the KMS events to the nodes.
-pub(super) fn join(events: &[Box<Event>], history: &History, drafts: &mut Drafts) {
+/// Joins the KMS events to the nodes. Returns the refusals that EC2 was given for a launch and that belong to no
+/// node that is known.
+pub(super) fn join(events: &[Box<Event>], history: &History, drafts: &mut Drafts) -> Vec<u32> {
     let foreign_copies = copies_in_owners_account(events);
     let index = Index::build(events, history, drafts);
     // Events without a direct join, by request id: one of them may name what the others do not.
@@ -147,6 +148,18 @@ pub(super) fn join(events: &[Box<Event>], history: &History, drafts: &mut Drafts
         .map(|(draft, _)| *draft)
         .collect();
     fallback.join(events, drafts, &index.opened, &refused, &mut joins);
+    let joined: HashSet<u32> = joins.iter().map(|(_, join)| join.event).collect();
+    let unjoined = fallback
+        .groups
+        .iter()
+        .flatten()
+        .copied()
+        .filter(|event| !joined.contains(event))
+        .filter(|event| {
+            let event = &events[*event as usize];
+            is_refusal_event(event) && event.identity.is_invoked_by_ec2()
+        })
+        .collect();
     for (draft, join) in joins {
         drafts.drafts[draft].key_uses.push(join);
     }
@@ -154,6 +167,7 @@ pub(super) fn join(events: &[Box<Event>], history: &History, drafts: &mut Drafts
         draft.key_uses.sort_by_key(|join| join.event);
         draft.is_opened = index.opened.contains(&number);
     }
+    unjoined
 }
 
 /// KMS logs a cross-account call in the key owner's account too. Where the caller's record is at hand, the

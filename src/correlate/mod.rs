@@ -53,7 +53,7 @@ pub fn correlate(evidence: Evidence, coverage: Coverage, question: &Question) ->
     for draft in &mut drafts.drafts {
         termination::note_life(draft, &events);
     }
-    key_use::join(&events, &history, &mut drafts);
+    let unjoined_refusals = key_use::join(&events, &history, &mut drafts);
     let launch_failures = failures::find(&events, &drafts);
     let resolver = Resolver { events: &events, history: &history, expectations: &question.expectations };
     let context = Context {
@@ -83,8 +83,12 @@ pub fn correlate(evidence: Evidence, coverage: Coverage, question: &Question) ->
     });
     let launch_failures =
         launch_failures.into_iter().filter(|failure| question.filter.admits_failure(failure)).collect();
+    let unjoined_refusals: Vec<u32> = unjoined_refusals
+        .into_iter()
+        .filter(|event| question.filter.admits_event(&events[*event as usize]))
+        .collect();
     let keys = summary::keys(&nodes, &events, &history);
-    Case { events, coverage, nodes, launch_failures, keys, history }
+    Case { events, coverage, nodes, launch_failures, keys, history, unjoined_refusals }
 }
 
 /// What all nodes are judged with.

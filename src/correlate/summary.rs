@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::case::{KeySummary, Node, VolumeOutcome};
+use super::case::{KeySummary, Node, TimelineRole, VolumeOutcome};
 use super::history::History;
 use super::key_use::{UseResult, result_of};
 use crate::event::{Detail, Event, KeyArn, Text};
@@ -36,8 +36,16 @@ pub(super) fn keys(nodes: &[Node], events: &[Box<Event>], history: &History) -> 
             let Detail::Kms(kms) = &event.detail else {
                 continue;
             };
-            let Some(tally) = kms.key_arn.as_ref().and_then(|key| tallies.get_mut(key)) else {
+            let Some(key) = &kms.key_arn else {
                 continue;
+            };
+            // A refusal counts even where the node lived on and its volumes are under another key.
+            let tally = match entry.role {
+                TimelineRole::Refusal => tallies.entry(key.clone()).or_default(),
+                _ => match tallies.get_mut(key) {
+                    Some(tally) => tally,
+                    None => continue,
+                },
             };
             match result_of(event) {
                 UseResult::Success => {

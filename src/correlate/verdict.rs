@@ -13,32 +13,50 @@ use crate::event::{Denial, Detail, Event, KmsOperation, Text, Timestamp};
 /// How far from a launch another node's read-only KMS events show that the trail records them, in seconds.
 pub const RECORDING_SECONDS_MAX: i64 = 3_600;
 
-/// When each account and region logged GenerateDataKeyWithoutPlaintext for volumes.
+/// When each account and region logged GenerateDataKeyWithoutPlaintext for volumes, and when what trails record
+/// was changed.
 #[derive(Debug, Default)]
-pub(super) struct RecordedKeyUse(BTreeMap<Place, Vec<i64>>);
+pub(super) struct RecordedKeyUse {
+    uses: BTreeMap<Place, Vec<i64>>,
+    /// Account -> when PutEventSelectors was called.
+    selectors: BTreeMap<Text, Vec<i64>>,
+}
 
 impl RecordedKeyUse {
     pub(super) fn build(events: &[Box<Event>]) -> Self {
-        let mut recorded: BTreeMap<Place, Vec<i64>> = BTreeMap::new();
+        let mut recorded = Self::default();
         for event in events {
-            if let Detail::Kms(kms) = &event.detail
-                && kms.operation == KmsOperation::GenerateDataKeyWithoutPlaintext
-                && kms.volume_id.is_some()
-            {
-                let place = (event.account_id.clone(), event.region.clone());
-                recorded.entry(place).or_default().push(event.time.second());
+            let second = event.time.second();
+            match &event.detail {
+                Detail::Kms(kms)
+                    if kms.operation == KmsOperation::GenerateDataKeyWithoutPlaintext
+                        && kms.volume_id.is_some() =>
+                {
+                    let place = (event.account_id.clone(), event.region.clone());
+                    recorded.uses.entry(place).or_default().push(second);
+                }
+                Detail::Selectors(_) if event.error.is_none() => {
+                    recorded.selectors.entry(event.account_id.clone()).or_default().push(second);
+                }
+                _ => {}
             }
         }
-        Self(recorded)
+        recorded
     }
 
     /// Whether launches around `at` would have left their read-only KMS events in the archive.
     fn is_recording(&self, place: &Place, at: Timestamp) -> bool {
-        let Some(seconds) = self.0.get(place) else {
+        let Some(seconds) = self.uses.get(place) else {
             return false;
         };
-        let from = seconds.partition_point(|second| *second < at.second() - RECORDING_SECONDS_MAX);
-        seconds.get(from).is_some_and(|second| *second <= at.second() + RECORDING_SECONDS_MAX)
+        // What was recorded on one side of a change of the selectors says nothing of the other side.
+        let changes = self.selectors.get(&place.0).map_or(&[][..], Vec::as_slice);
+        let before = changes.partition_point(|change| *change <= at.second());
+        let earliest = changes[..before].last().copied().unwrap_or(i64::MIN);
+        let latest = changes.get(before).copied().unwrap_or(i64::MAX);
+        let from =
+            seconds.partition_point(|second| *second < earliest.max(at.second() - RECORDING_SECONDS_MAX));
+        seconds.get(from).is_some_and(|second| *second <= latest.min(at.second() + RECORDING_SECONDS_MAX))
     }
 }
 

@@ -38,7 +38,10 @@ pub fn write_incidents(
             Severity::Low | Severity::Info => Tone::Plain,
         };
         let label = incident.severity.name();
-        let title = format!("{} [{}]", incident.title, incident.rules.join(" "));
+        let title = match incident.rules.as_slice() {
+            [] => incident.title.clone(),
+            rules => format!("{} [{}]", incident.title, rules.join(" ")),
+        };
         let mut lines = prose(&title, layout).into_iter();
         Line::new(layout.style)
             .push(tone, label)

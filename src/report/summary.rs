@@ -10,12 +10,14 @@ use super::document::{contract_name, sorted_losses};
 use super::style::{Line, Style, Tone};
 use super::table::write_more;
 use crate::correlate::{Case, KeyVerdict};
-use crate::event::Scope;
+use crate::event::{Detail, Scope};
 
 /// Losses that are listed before the rest is counted.
 const LOSSES_SHOWN_MAX: usize = 3;
 /// Accounts and regions that are listed before the rest is counted.
 const SCOPES_SHOWN_MAX: usize = 3;
+/// Refusals without a node that are told before the rest is counted.
+const UNJOINED_SHOWN_MAX: usize = 3;
 /// Longest text taken over from a log or a path, in characters.
 const TEXT_CHARACTERS_MAX: usize = 160;
 
@@ -141,11 +143,31 @@ fn advice(case: &Case) -> Vec<String> {
             );
         } else {
             advice.push(
-                "no record shows a node's launch or end. Do the time window and the other filters cover the \
-                 launch, and does the trail record management events of EC2?"
+                "no node of Karpenter within the filters. Do the time window and the other filters cover the \
+                 launch, did somebody else launch it (--all-launches), and does the trail record management \
+                 events of EC2?"
                     .to_owned(),
             );
         }
+    }
+    for index in case.unjoined_refusals.iter().take(UNJOINED_SHOWN_MAX) {
+        let event = &case.events[*index as usize];
+        let key = match &event.detail {
+            Detail::Kms(kms) => kms.key_arn.as_deref(),
+            _ => None,
+        };
+        advice.push(format!(
+            "at {} KMS refused {} on key {} to {}, called by EC2, and no launch could be found for it (event {})",
+            event.time,
+            limited(&event.name, TEXT_CHARACTERS_MAX),
+            limited(key.unwrap_or("(not logged)"), TEXT_CHARACTERS_MAX),
+            limited(event.identity.principal().map_or("(not logged)", |name| &**name), TEXT_CHARACTERS_MAX),
+            event.event_id
+        ));
+    }
+    if let Some(more) = case.unjoined_refusals.len().checked_sub(UNJOINED_SHOWN_MAX).filter(|more| *more > 0)
+    {
+        advice.push(format!("{more} more refusals by KMS that no launch could be found for"));
     }
     let silent = case.coverage.scopes.values().filter(|scope| !scope.kms_events_seen).count();
     if silent > 0 && !case.nodes.is_empty() {
@@ -225,7 +247,7 @@ next:  keytrail explain i-0cccccccccccccccc logs
         case.coverage.records.read = 5;
         assert!(summary(&case, &[]).contains("check: no record is about launches"));
         case.coverage.records.selected = 1;
-        assert!(summary(&case, &[]).contains("check: no record shows a node's launch or end"));
+        assert!(summary(&case, &[]).contains("check: no node of Karpenter within the filters"));
         assert!(!summary(&incident::case(), &[]).contains("check:"));
     }
 

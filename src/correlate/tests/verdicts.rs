@@ -178,3 +178,36 @@ fn a_node_known_only_by_its_tags_or_its_end_is_unknown() {
     let used = case(&all(&[&opened(0, "vol-0a", A, KEY, "k1"), &[registered(60, A)]]));
     assert_eq!(says(&used, A).split(' ').next(), Some("unknown"));
 }
+
+/// PutEventSelectors: what the trail records from `second` on is another matter.
+fn selectors(second: i64) -> Record {
+    Record::new(second, "cloudtrail", "PutEventSelectors").asks(
+        r#"{"trailName":"t","eventSelectors":[{"readWriteType":"All","includeManagementEvents":true,"excludeManagementEventSources":["kms.amazonaws.com"]}]}"#,
+    )
+}
+
+#[test]
+fn what_was_recorded_before_a_change_of_selectors_says_nothing_of_what_came_after() {
+    let verdict = |change: i64, other: i64| {
+        let records = all(&[&one_launch(), &[registered(60, A), selectors(change)], &other_node(other)]);
+        says(&case(&records), A).split(' ').next().map(str::to_owned)
+    };
+    assert_eq!(verdict(-300, -600).as_deref(), Some("unknown"), "KMS events only before the change");
+    assert_eq!(verdict(300, 600).as_deref(), Some("unknown"), "KMS events only after the next change");
+    assert_eq!(verdict(-900, -600).as_deref(), Some("unencrypted"), "KMS events since the change");
+}
+
+#[test]
+fn a_refusal_without_a_node_is_kept() {
+    let alone = refused(31, "CreateGrant", KEY, "r9");
+    let found = case(&all(&[&one_launch(), &[alone]]));
+    assert_eq!(says(&found, A), "unknown unknown [] -");
+    let kept: Vec<&str> =
+        found.unjoined_refusals.iter().map(|event| &*found.events[*event as usize].name).collect();
+    assert_eq!(kept, ["CreateGrant"]);
+    let joined = case(&all(&[&one_launch(), &[refused(3, "CreateGrant", KEY, "r9")]]));
+    assert!(joined.unjoined_refusals.is_empty(), "joined by its session");
+    let of_volume = Record::new(31, "ec2", "CreateVolume").id("r9");
+    let elsewhere = case(&all(&[&one_launch(), &[of_volume, refused(31, "CreateGrant", KEY, "r9")]]));
+    assert!(elsewhere.unjoined_refusals.is_empty(), "the request is known to be no launch");
+}

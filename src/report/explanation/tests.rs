@@ -73,7 +73,7 @@ fn a_refused_node_is_told_from_what_it_is_to_the_fix() {
     assert_eq!(
         section(&text, "VERDICT"),
         "  denied: KMS refused kms:CreateGrant on key 11111111… to\n  KarpenterControllerRole-demo: no \
-         identity-based policy allows it.\n  It died of that 2s after its launch: EC2 gave the launch up."
+         identity-based policy allows it.\n  It died of that; KMS refused 2s after its launch, and the archive does not log\n  the end itself."
     );
     assert_eq!(
         section(&text, "CAUSE"),
@@ -107,7 +107,10 @@ fn a_finding_of_another_node_is_not_told() {
 #[test]
 fn without_findings_the_end_and_the_volumes_speak() {
     let text = screen(&case(), &[], DENIED);
-    assert!(section(&text, "CAUSE").starts_with("  observed: It died of that 2s after its launch"), "{text}");
+    assert!(
+        section(&text, "CAUSE").starts_with("  observed: It died of that; KMS refused 2s after its launch"),
+        "{text}"
+    );
     let text = screen(&case(), &[], "i-0aaaaaaaaaaaaaaaa");
     assert!(
         section(&text, "CAUSE")

@@ -235,8 +235,12 @@ fn unknown_sentence(node: &Node, launch: &[&Volume], expected: &[&ExpectedKey]) 
             cut(alias)
         );
     }
-    if launch.is_empty() {
-        "Which keys its volumes are under cannot be told: the archive holds no KMS event of its launch."
+    let is_refused = node.timeline.iter().any(|entry| entry.role == TimelineRole::Refusal);
+    if launch.is_empty() && is_refused {
+        "KMS refused a call for it, yet it was seen alive: which keys its volumes are under cannot be told."
+            .to_owned()
+    } else if launch.is_empty() {
+        "Which keys its volumes are under cannot be told: the archive holds no KMS event that joins its launch."
             .to_owned()
     } else {
         "Whether its volumes are all under the expected key cannot be told from what the archive holds."
@@ -256,6 +260,12 @@ pub(super) fn end_sentence(node: &Node) -> String {
     };
     let actor = end.actor.as_deref().map_or("an unnamed principal", short_principal);
     let sentence = match end.cause {
+        // Without EC2's clean-up in the archive, the refusal is all that says when.
+        TerminationCause::KmsDenied | TerminationCause::KmsKeyUnusable
+            if !node.timeline.iter().any(|entry| entry.role == TimelineRole::Cleanup) =>
+        {
+            format!("It died of that; KMS refused {after}, and the archive does not log the end itself.")
+        }
         TerminationCause::KmsDenied => format!("It died of that {after}: EC2 gave the launch up."),
         TerminationCause::KmsKeyUnusable => {
             format!("It died of the key's state {after}: EC2 gave the launch up.")
