@@ -115,7 +115,14 @@ fn evaluate(view: &NodeView<'_>) -> Verdict {
         ..RULE.finding(
             Subject::node(view),
             confidence.max(volume.confidence),
-            format!("Volumes under {}, the secrets key of {cluster}", key_name(key)),
+            match volume.outcome {
+                VolumeOutcome::Used => {
+                    format!("Volumes under {}, the secrets key of {cluster}", key_name(key))
+                }
+                VolumeOutcome::Denied | VolumeOutcome::Failed => {
+                    format!("Volumes asked for {}, the secrets key of {cluster}", key_name(key))
+                }
+            },
         )
     })
 }
@@ -123,7 +130,7 @@ fn evaluate(view: &NodeView<'_>) -> Verdict {
 fn describe(volume: &Volume) -> &'static str {
     match volume.outcome {
         VolumeOutcome::Used => "is under",
-        VolumeOutcome::Denied | VolumeOutcome::Failed => "was refused",
+        VolumeOutcome::Denied | VolumeOutcome::Failed => "asked for and was refused",
     }
 }
 
@@ -148,10 +155,13 @@ mod tests {
         let made = log.last_id();
         log.template(KEY).healthy("a", "10:00:00", KEY).launch("b", "10:01:00");
         log.denied("b", "10:01:02", "CreateGrant", KEY, NO_RESOURCE_POLICY);
-        for (letter, words) in [("a", "is under"), ("b", "was refused")] {
+        for (letter, words, title) in
+            [("a", "is under", "Volumes under"), ("b", "asked for and was refused", "Volumes asked for")]
+        {
             let finding = finding(of_node(&RULE, &log.case(), letter));
             assert_eq!(finding.confidence, Confidence::Observed);
             assert!(finding.explanation.contains(words), "{}", finding.explanation);
+            assert!(finding.title.starts_with(title), "{}", finding.title);
             assert!(finding.evidence.contains(&made));
             assert!(finding.remediation.expect("a remedy").documents[0].body.contains("aws_kms_alias"));
         }

@@ -71,12 +71,12 @@ fn evaluate(view: &NodeView<'_>) -> Verdict {
     let is_owner_known = view.facts.case.coverage.scopes.keys().any(|(account, _)| **account == *owner);
     Verdict::fires(Finding {
         explanation: format!(
-            "{}: {} of its launch {} {}, a key of account {}; the node is in account {}. Whoever controls that account \
+            "{}: {} of its launch {} {}, a key of account {}{}; the node is in account {}. Whoever controls that account \
              can stop these nodes from starting, and permissions are needed on both sides.{}",
             view.named(),
             volumes(&found),
             if refused {
-                "was refused"
+                "asked for"
             } else if found.len() == 1 {
                 "is under"
             } else {
@@ -84,6 +84,7 @@ fn evaluate(view: &NodeView<'_>) -> Verdict {
             },
             plain(key),
             plain(owner),
+            if refused { ", and KMS refused it" } else { "" },
             node.account_id,
             view.join_words(&found)
         ),
@@ -100,7 +101,11 @@ fn evaluate(view: &NodeView<'_>) -> Verdict {
         ..RULE.finding(
             Subject::node(view),
             found.iter().map(|volume| volume.confidence).min().unwrap_or(Confidence::Inferred),
-            format!("Volumes under {} of account {}", key_name(key), plain(owner)),
+            if refused {
+                format!("Volumes asked for {} of account {}, and were refused", key_name(key), plain(owner))
+            } else {
+                format!("Volumes under {} of account {}", key_name(key), plain(owner))
+            },
         )
     })
 }
@@ -120,6 +125,16 @@ mod tests {
         let finding = finding(of_node(&RULE, &log.case(), "a"));
         assert!(finding.title.ends_with("of account 444455556666"), "{}", finding.title);
         assert!(finding.missing[0].contains("account 444455556666"));
+    }
+
+    #[test]
+    fn fires_for_a_refused_key_as_asked_for() {
+        let mut log = Log::new();
+        log.template(FOREIGN_KEY).launch("a", "10:00:00");
+        log.denied("a", "10:00:02", "CreateGrant", FOREIGN_KEY, NO_RESOURCE_POLICY);
+        let finding = finding(of_node(&RULE, &log.case(), "a"));
+        assert!(finding.title.starts_with("Volumes asked for key 77777777"), "{}", finding.title);
+        assert!(!finding.explanation.contains(" under "), "{}", finding.explanation);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::tool::with_tool;
 use super::view::{Facts, NodeView};
 use super::wording::plain;
 use crate::event::{Detail, Event, KeyArn};
-use crate::policy::{Decision, Policy, Request, decide, ec2_endpoint};
+use crate::policy::{Decision, Effect, Policy, Request, Statement, StatementName, decide, ec2_endpoint};
 
 /// What a policy said.
 pub(super) struct Said<'a> {
@@ -63,6 +63,43 @@ pub(super) fn decision(policy: &Policy, refusal: &Refusal<'_>) -> Option<Decisio
             grant_is_for_aws_resource: (action == "kms:CreateGrant").then_some(true),
         },
     ))
+}
+
+/// Whether a Deny statement means principal, action and key of the refused call, and its conditions hold or cannot
+/// be decided.
+fn is_deny_of(policy: &Policy, statement: &Statement, refusal: &Refusal<'_>) -> bool {
+    if statement.effect != Effect::Deny {
+        return false;
+    }
+    // Asked as an Allow that stands alone: what such a policy does not refuse, the Deny may refuse.
+    let mut alone = statement.clone();
+    alone.effect = Effect::Allow;
+    let alone = Policy { has_variables: policy.has_variables, statements: vec![alone] };
+    !matches!(decision(&alone, refusal), None | Some(Decision::NotAllowed))
+}
+
+/// Whether a Deny of the policy applies to the refused call, or may apply.
+pub(super) fn has_matching_deny(policy: &Policy, refusal: &Refusal<'_>) -> bool {
+    policy.statements.iter().any(|statement| is_deny_of(policy, statement, refusal))
+}
+
+/// The Deny statements of `new` that apply to the refused call, or may apply, and that `old` does not have.
+pub(super) fn added_denies(old: Option<&Policy>, new: &Policy, refusal: &Refusal<'_>) -> Vec<StatementName> {
+    let is_same = |one: &Statement, other: &Statement| {
+        (one.effect, &one.principals, &one.actions, &one.resources, &one.conditions)
+            == (other.effect, &other.principals, &other.actions, &other.resources, &other.conditions)
+    };
+    let is_old = |statement: &Statement| {
+        old.is_some_and(|old| old.statements.iter().any(|known| is_same(known, statement)))
+    };
+    let added = new.statements.iter().filter(|statement| is_deny_of(new, statement, refusal));
+    added.filter(|statement| !is_old(statement)).map(|statement| statement.name.clone()).collect()
+}
+
+/// The policy without these statements.
+pub(super) fn without_denies(policy: &Policy, denies: &[StatementName]) -> Policy {
+    let kept = policy.statements.iter().filter(|statement| !denies.contains(&statement.name));
+    Policy { has_variables: policy.has_variables, statements: kept.cloned().collect() }
 }
 
 /// The last event that put a policy on the key before another event.

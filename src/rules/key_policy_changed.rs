@@ -5,17 +5,19 @@
 
 use std::collections::BTreeMap;
 
-use super::finding::{Finding, Severity, Subject, SubjectKind};
-use super::key_policy::{changes_before, decision, policy_of};
+use super::finding::{Finding, Remediation, Severity, Subject, SubjectKind};
+use super::key_policy::{
+    added_denies, changes_before, decision, has_matching_deny, policy_of, without_denies,
+};
 use super::refusal::Refusal;
 use super::remedy;
 use super::rule::{Evaluate, Rule, Verdict};
 use super::tool::{tool, who, with_tool};
 use super::view::KeyView;
-use super::wording::{clauses, count, key_name, plain, principal_name, span, verb};
+use super::wording::{clauses, count, key_name, list, plain, principal_name, span, verb};
 use crate::correlate::Confidence;
-use crate::event::{Detail, Event, KeyArn};
-use crate::policy::{Decision, Policy, compare};
+use crate::event::{DenialKind, Detail, Event, ExplicitDenyIn, KeyArn};
+use crate::policy::{Decision, Policy, StatementName, compare};
 
 pub(super) static RULE: Rule = Rule {
     id: "KT401",
@@ -32,7 +34,9 @@ the whole document: a tool that holds an older or a shorter version takes away w
 
 A refused launch; a PutKeyPolicy (or CreateKey) on the refused key within 24 h before the first refusal of that principal; the policy text
 of both versions, of which the old one allows the refused call and the new one does not (observed). Without the old text: a new policy
-that does not allow the call (inferred).
+that does not allow the call (inferred). Inferred as well: a change in the same second as the first refusal, since CloudTrail's times
+are whole seconds; and a message that names an explicit deny in a resource-based policy, where the new policy has a Deny statement for
+this principal and action that the old one lacks, under a condition that the archive cannot decide.
 
 ## What would disprove it
 
@@ -70,6 +74,9 @@ enum Effect<'a> {
     Lost(&'a Refusal<'a>),
     /// The new policy does not allow the call; the old one is not in the archive.
     PerhapsLost(&'a Refusal<'a>),
+    /// The message names an explicit deny of the key policy, and the new one has a Deny for this call under a
+    /// condition that cannot be decided.
+    PerhapsDenied(&'a Refusal<'a>),
     /// Neither before nor after: an older change, or none, is the cause.
     NotYetAllowed,
     /// The policy allows the call after the change.
@@ -114,11 +121,17 @@ fn evaluate(view: &KeyView<'_>) -> Verdict {
             Effect::NotYetAllowed => continue,
             Effect::Unknown(lack) => return Verdict::undetermined(lack),
             Effect::Lost(refusal) => (refusal, Confidence::Observed),
-            Effect::PerhapsLost(refusal) => (refusal, Confidence::Inferred),
+            Effect::PerhapsLost(refusal) | Effect::PerhapsDenied(refusal) => (refusal, Confidence::Inferred),
         };
+        let confidence = if is_same_second(change, first) { Confidence::Inferred } else { confidence };
         return fire(view, (old, change), first, refusal, confidence);
     }
     Verdict::Silent
+}
+
+/// CloudTrail's times are whole seconds: which of two events in one second came first is not known.
+fn is_same_second(change: &Event, first: &Event) -> bool {
+    change.time.second() == first.time.second()
 }
 
 /// The first refusal in the whole archive of the principals that were refused for nodes.
@@ -179,6 +192,11 @@ fn effect<'a>(calls: &[&'a Refusal<'a>], old: Option<&Event>, change: &Event) ->
     let (mut is_open, mut is_allowed, mut perhaps) = (false, true, None);
     for refusal in calls {
         let Some(now) = permission(&new_policy, refusal) else {
+            if change_is_of_existing_key(change)
+                && is_perhaps_denied(old_policy.as_ref(), &new_policy, refusal)
+            {
+                return Effect::PerhapsDenied(refusal);
+            }
             is_open = true;
             continue;
         };
@@ -202,6 +220,16 @@ fn effect<'a>(calls: &[&'a Refusal<'a>], old: Option<&Event>, change: &Event) ->
     }
 }
 
+/// Whether a new Deny explains the message, though its condition cannot be decided. An old policy that may have
+/// denied the call as well, or did not allow it, leaves the change without that meaning.
+fn is_perhaps_denied(old: Option<&Policy>, new: &Policy, refusal: &Refusal<'_>) -> bool {
+    let is_named = refusal.denial.kind == DenialKind::ExplicitDeny(ExplicitDenyIn::ResourcePolicy);
+    let was_open = old.is_none_or(|old| {
+        !has_matching_deny(old, refusal) && permission(old, refusal).is_none_or(|before| before > 0)
+    });
+    is_named && was_open && !added_denies(old, new, refusal).is_empty()
+}
+
 /// A key made with a policy had none before that could have been lost.
 fn change_is_of_existing_key(change: &Event) -> bool {
     matches!(&change.detail, Detail::Policy(policy) if !policy.is_creation)
@@ -217,26 +245,31 @@ fn fire(
     let key = &*view.key.key_arn;
     let principal = refusal.principal().unwrap_or_default();
     let mut missing = Vec::new();
-    let policies = old.and_then(policy_of).zip(policy_of(change));
-    let lost = match &policies {
-        Some((old, new)) => {
-            let lines = compare(old, new).lines();
-            let is_loss = |line: &String| line.contains(" may no longer ") || line.ends_with(" is gone");
-            format!(" What was lost: {}.", clauses(lines.into_iter().filter(is_loss), LINES_MAX))
-        }
-        None => {
-            missing.push(match old {
-                None => {
-                    "the policy before the change: no earlier PutKeyPolicy or CreateKey is in the archive"
-                        .to_owned()
-                }
-                Some(old) => {
-                    format!("the policy before the change: the record of {} does not hold it", old.time)
-                }
-            });
-            " The new policy does not allow it; the earlier one is not known.".to_owned()
-        }
+    let policies = (old.and_then(policy_of), policy_of(change));
+    let denies = match &policies {
+        (old, Some(new)) => added_denies(old.as_ref(), new, refusal),
+        _ => Vec::new(),
     };
+    let lost = lost_words(&policies, &denies, refusal);
+    if policies.0.is_none() {
+        missing.push(match old {
+            None => "the policy before the change: no earlier PutKeyPolicy or CreateKey is in the archive"
+                .to_owned(),
+            Some(old) => {
+                format!("the policy before the change: the record of {} does not hold it", old.time)
+            }
+        });
+    }
+    if is_same_second(change, first) {
+        missing.push(
+            "whether the change came before the refusal: both are of the same second, and CloudTrail's times \
+             are no finer"
+                .to_owned(),
+        );
+    }
+    if let Some(Decision::CannotDecide { why }) = policies.1.as_ref().and_then(|new| decision(new, refusal)) {
+        missing.push(format!("whether the condition held for the refused call ({})", plain(&why)));
+    }
     let nodes = view.refused_nodes.len();
     let from = if change.source_ip.is_empty() {
         String::new()
@@ -254,11 +287,15 @@ fn fire(
         .extend(view.refusals.iter().take(REFUSALS_CITED_MAX).map(|refusal| refusal.event.event_id.clone()));
     Verdict::fires(Finding {
         explanation: format!(
-            "At {} {}{session}{}{from} replaced the policy of {key}. {} after that, at {}, KMS first refused {} to {}; {} refused.{lost}",
+            "At {} {}{session}{}{from} replaced the policy of {key}. {} at {}, KMS first refused {} to {}; {} refused.{lost}",
             change.time,
             who(change),
             with_tool(change),
-            span(first.time.second() - change.time.second()),
+            if is_same_second(change, first) {
+                "In the same second,".to_owned()
+            } else {
+                format!("{} after that,", span(first.time.second() - change.time.second()))
+            },
             first.time,
             refusal.action(),
             plain(principal),
@@ -269,7 +306,7 @@ fn fire(
             "not an older fault: the archive shows no refusal of this principal on this key before the change".to_owned(),
         ],
         missing,
-        remediation: remedy::allow(Some(principal), Some(key), false),
+        remediation: remedy_for(policies.1.as_ref(), &denies, refusal, key),
         ..RULE.finding(
             Subject::new(SubjectKind::Key, view.key.key_arn.clone()),
             confidence,
@@ -283,6 +320,75 @@ fn fire(
             ),
         )
     })
+}
+
+/// What the change took away, in sentences with a space before them.
+fn lost_words(
+    (old, new): &(Option<Policy>, Option<Policy>),
+    denies: &[StatementName],
+    refusal: &Refusal<'_>,
+) -> String {
+    let mut words = match (old, new) {
+        (Some(old), Some(new)) => {
+            let lines = compare(old, new).lines();
+            let is_loss = |line: &String| {
+                line.contains(" may no longer ")
+                    || line.ends_with(" is gone")
+                    || (!denies.is_empty() && line.contains(" is now denied "))
+            };
+            let lines: Vec<String> = lines.into_iter().filter(is_loss).collect();
+            if lines.is_empty() {
+                String::new()
+            } else {
+                format!(" What was lost: {}.", clauses(lines, LINES_MAX))
+            }
+        }
+        _ if denies.is_empty() => {
+            " The new policy does not allow it; the earlier one is not known.".to_owned()
+        }
+        _ => " The earlier policy is not known.".to_owned(),
+    };
+    if denies.is_empty() {
+        return words;
+    }
+    let names = list(denies, 3);
+    let is_undecided =
+        new.as_ref().is_some_and(|new| matches!(decision(new, refusal), Some(Decision::CannotDecide { .. })));
+    words.push_str(&if is_undecided {
+        format!(
+            " The message names an explicit deny in a resource-based policy: {names} of the new policy denies this \
+             call to this principal under a condition that the archive cannot decide."
+        )
+    } else {
+        format!(" The new policy denies it by {names}.")
+    });
+    words
+}
+
+/// Takes the Deny back that was added; allows the call where it is not allowed without that.
+fn remedy_for(
+    new: Option<&Policy>,
+    denies: &[StatementName],
+    refusal: &Refusal<'_>,
+    key: &str,
+) -> Option<Remediation> {
+    let allow = || remedy::allow(refusal.principal(), Some(key), false);
+    if denies.is_empty() {
+        return allow();
+    }
+    let mut summary = format!(
+        "Remove {} from the key policy, or narrow it so that it does not apply to {} when EC2 calls for it.",
+        list(denies, 3),
+        plain(refusal.principal().unwrap_or_default())
+    );
+    let rest = new.map(|new| without_denies(new, denies));
+    if rest.and_then(|rest| permission(&rest, refusal)) == Some(0)
+        && let Some(allow) = allow()
+    {
+        summary.push_str(&format!(" That alone is not enough. {}", allow.summary));
+        return Some(Remediation { summary, ..allow });
+    }
+    Some(remedy::words(summary, format!("key policy of {}", plain(key))))
 }
 
 #[cfg(test)]

@@ -34,7 +34,8 @@ A whole copy of the same objects.
 
 ## Blind spots
 
-A file that was never copied leaves no trace here, but perhaps a silence (KT502) or a broken digest chain (`keytrail validate`).
+A file that was never copied leaves no trace here, but perhaps a silence (KT502). The trail's digests tell it for sure: AWS checks them
+with `aws cloudtrail validate-logs`, keytrail does not.
 
 ## References
 
@@ -85,7 +86,8 @@ fn evaluate(view: &FleetView<'_>) -> Vec<Verdict> {
         ruled_out: Vec::new(),
         missing,
         remediation: Some(remedy::words(
-            "Copy the objects again from the trail's bucket, and compare them with its digests (`keytrail validate`).",
+            "Copy the objects again from the trail's bucket, and read them with `--strict`, which fails as long as \
+             something is lost. `aws cloudtrail validate-logs` tells whether the bucket itself is whole.",
             "the archive",
         )),
         ..RULE.finding(
@@ -138,6 +140,9 @@ mod tests {
         assert_eq!(finding.title, "3 parts of the archive are lost");
         assert!(finding.explanation.contains("2 objects whose compressed stream ends early"));
         assert_eq!(finding.missing.len(), 2);
+        let remedy = finding.remediation.as_ref().expect("a remedy");
+        assert!(remedy.summary.contains("`aws cloudtrail validate-logs`"), "{}", remedy.summary);
+        assert!(!remedy.summary.contains("keytrail validate"), "there is no such command");
         assert!(!format!("{finding:?}").contains("one.json.gz"), "names of files change nothing");
     }
 

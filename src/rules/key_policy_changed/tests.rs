@@ -128,3 +128,73 @@ fn undetermined_without_the_archive_of_the_keys_account() {
 fn undetermined_when_the_new_policy_leaves_it_to_iam_and_the_old_one_is_not_known() {
     assert!(is_undetermined(&of_key(&RULE, &changed(None, "arn:aws:iam::111122223333:root").case(), KEY)));
 }
+
+const DENIED: &str = "with an explicit deny in a resource-based policy";
+
+/// The role's policy, and a Deny with these members.
+fn policy_with_deny(members: &str) -> String {
+    let deny = format!(r#",{{"Sid":"Guard","Effect":"Deny","Principal":"*","Resource":"*",{members}}}]}}"#);
+    format!("{}{deny}", policy_for(ROLE).strip_suffix("]}").expect("the statements end the policy"))
+}
+
+/// A log with the two policies, and a refusal for this reason half an hour after the second.
+fn replaced(before: &str, after: &str, reason: &str) -> Log {
+    let mut log = Log::new();
+    log.policy("2026-02-01T08:00:00Z", KEY, before).template(KEY).policy("09:30:00", KEY, after);
+    log.launch("a", "10:00:00").denied("a", "10:00:02", "CreateGrant", KEY, reason);
+    log
+}
+
+const OF_NETWORK: &str =
+    r#""Action":"kms:*","Condition":{"StringNotEquals":{"aws:SourceVpc":"vpc-0aaaaaaaaaaaaaaaa"}}"#;
+
+#[test]
+fn fires_as_inferred_for_an_added_deny_whose_condition_cannot_be_decided() {
+    let log = replaced(&policy_for(ROLE), &policy_with_deny(OF_NETWORK), DENIED);
+    let finding = finding(of_key(&RULE, &log.case(), KEY));
+    assert_eq!(finding.confidence, Confidence::Inferred);
+    assert!(
+        finding.explanation.contains("statement 3 \"Guard\" of the new policy"),
+        "{}",
+        finding.explanation
+    );
+    assert!(finding.missing.iter().any(|text| text.contains("aws:SourceVpc")), "{:?}", finding.missing);
+    let remedy = finding.remediation.expect("a remedy");
+    assert!(remedy.summary.starts_with("Remove statement 3 \"Guard\""), "{}", remedy.summary);
+    assert_eq!(remedy.documents, [], "no Allow undoes a Deny");
+}
+
+#[test]
+fn fires_as_observed_for_an_added_deny_that_applies_and_says_to_remove_it() {
+    let log = replaced(&policy_for(ROLE), &policy_with_deny(r#""Action":"kms:CreateGrant""#), DENIED);
+    let finding = finding(of_key(&RULE, &log.case(), KEY));
+    assert_eq!(finding.confidence, Confidence::Observed);
+    assert!(finding.explanation.contains("denies it by statement 3 \"Guard\""), "{}", finding.explanation);
+    let remedy = finding.remediation.expect("a remedy");
+    assert!(remedy.summary.starts_with("Remove statement 3 \"Guard\"") && remedy.documents.is_empty());
+}
+
+#[test]
+fn undetermined_for_a_deny_that_was_there_before_or_that_the_message_does_not_name() {
+    let with_deny = policy_with_deny(OF_NETWORK);
+    for (before, reason) in [(&with_deny, DENIED), (&policy_for(ROLE), NO_IDENTITY_POLICY)] {
+        assert!(is_undetermined(&of_key(&RULE, &replaced(before, &with_deny, reason).case(), KEY)));
+    }
+}
+
+#[test]
+fn silent_for_an_added_deny_of_another_action() {
+    let other = policy_with_deny(r#""Action":"kms:ScheduleKeyDeletion""#);
+    assert_eq!(of_key(&RULE, &replaced(&policy_for(ROLE), &other, DENIED).case(), KEY), Verdict::Silent);
+}
+
+#[test]
+fn fires_as_inferred_for_a_change_in_the_second_of_the_refusal() {
+    let mut log = Log::new();
+    log.policy("2026-02-01T08:00:00Z", KEY, &policy_for(ROLE)).template(KEY).launch("a", "10:00:00");
+    log.policy("10:00:02", KEY, &policy_for(OTHER));
+    log.denied("a", "10:00:02", "CreateGrant", KEY, NO_IDENTITY_POLICY);
+    let finding = finding(of_key(&RULE, &log.case(), KEY));
+    assert_eq!(finding.confidence, Confidence::Inferred);
+    assert!(finding.explanation.contains("In the same second, at"), "{}", finding.explanation);
+}
