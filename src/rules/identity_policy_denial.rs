@@ -4,9 +4,12 @@
 //! it inferred, within one account only.
 
 use super::finding::Severity;
+use super::key_policy;
 use super::refusal::{self, Fit, Refusal, Wording, is_unspecified};
+use super::remedy;
 use super::rule::{Evaluate, Rule, Verdict};
 use super::view::NodeView;
+use super::wording::plain;
 use crate::event::DenialKind;
 
 pub(super) static RULE: Rule = Rule {
@@ -34,7 +37,8 @@ policy (KT102, KT103) or the key's state (KT104, KT105, KT106).
 ## Blind spots
 
 CloudTrail does not hold the role's policies. Whether the key policy delegates to them is known only where its text is in the
-archive. A 1 KB message can be cut before the key's ARN.
+archive; where that text allows the role and KMS refuses all the same, the role may have been made anew since (KMS keeps the id of
+the role that it knew), or a later change is missing. A 1 KB message can be cut before the key's ARN.
 
 ## References
 
@@ -60,8 +64,35 @@ fn fit(refusal: &Refusal<'_>) -> Fit {
     }
 }
 
+/// What is wrong where the archive's key policy allows what KMS refused.
+const CONTRADICTION: &str = " That contradicts the refusal: either the role was deleted and made again since (KMS keeps \
+                             the id of the role that it knew, so the same name is another principal), or a later change \
+                             of the policy is not in this archive.";
+
+/// Whether the key policy in force, as far as the archive knows, allows the refused call to the role.
+fn is_contradicted(view: &NodeView<'_>, refusal: &Refusal<'_>) -> bool {
+    key_policy::said(view, refusal).is_some_and(|said| said.is_allowed)
+}
+
+fn remedy_of(view: &NodeView<'_>, refusals: &[&Refusal<'_>]) -> Option<super::Remediation> {
+    let refusal = refusals.first()?;
+    if !is_contradicted(view, refusal) {
+        return refusal::allow(view, refusals);
+    }
+    let key = plain(refusal.key_arn()?);
+    let role = plain(refusal.principal()?);
+    Some(remedy::words(
+        format!(
+            "Read the key policy as it stands (`aws kms get-key-policy`). Where it shows an id (AROA…) in place of {role}, \
+             put the policy again, so that KMS looks the name up anew; where the statement is gone, restore it. To \
+             add the statement that the archive already shows may not be enough."
+        ),
+        format!("key policy of {key}"),
+    ))
+}
+
 fn evaluate(view: &NodeView<'_>) -> Verdict {
-    refusal::judge(
+    let verdict = refusal::judge(
         &RULE,
         view,
         fit,
@@ -79,8 +110,19 @@ fn evaluate(view: &NodeView<'_>) -> Verdict {
                 .into(),
             }
         },
-        |refusals| refusal::allow(view, refusals),
-    )
+        |refusals| remedy_of(view, refusals),
+    );
+    let first = view.refusals.iter().find(|refusal| matches!(fit(refusal), Fit::Yes | Fit::Probably(_)));
+    match verdict {
+        Verdict::Fires(mut finding) if first.is_some_and(|first| is_contradicted(view, first)) => {
+            finding.explanation.push_str(CONTRADICTION);
+            finding
+                .missing
+                .push("the key policy as KMS holds it: `aws kms get-key-policy` shows it".to_owned());
+            Verdict::Fires(finding)
+        }
+        verdict => verdict,
+    }
 }
 
 #[cfg(test)]
@@ -136,6 +178,24 @@ mod tests {
         let finding = finding(of_node(&RULE, &log.case(), "a"));
         assert!(finding.explanation.contains("leaves it to the IAM policies"), "{}", finding.explanation);
         assert!(finding.remediation.expect("a remedy").target.contains("IAM policy"));
+    }
+
+    #[test]
+    fn fires_and_says_that_a_key_policy_that_allows_the_role_contradicts() {
+        for (allowed, is_contradicted) in [(ROLE, true), ("arn:aws:iam::111122223333:role/Other", false)] {
+            let mut log = Log::new();
+            log.policy("09:00:00", KEY, &policy_for(allowed)).template(KEY).launch("a", "10:00:00");
+            log.denied("a", "10:00:02", "CreateGrant", KEY, NO_IDENTITY_POLICY);
+            let finding = finding(of_node(&RULE, &log.case(), "a"));
+            assert_eq!(
+                finding.explanation.contains("contradicts"),
+                is_contradicted,
+                "{}",
+                finding.explanation
+            );
+            let remedy = finding.remediation.expect("a remedy");
+            assert_eq!(remedy.documents.is_empty(), is_contradicted, "{}", remedy.summary);
+        }
     }
 
     #[test]

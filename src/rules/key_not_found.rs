@@ -3,16 +3,18 @@
 //! A node's refusals and its configuration come in, a finding that compares the key as written with the node's
 //! account and region goes out.
 
-use super::finding::Severity;
+use super::finding::{Remediation, Severity};
 use super::key_condition;
 use super::key_pending_deletion::is_known_deleted;
 use super::refusal::{Fit, Refusal};
 use super::remedy;
 use super::resource_policy_denial::is_known_to_exist;
 use super::rule::{Evaluate, Rule, Verdict};
+use super::tool::{who, with_tool};
 use super::view::NodeView;
 use super::wording::plain;
-use crate::event::{DenialKind, KeyArn};
+use crate::correlate::WrittenKey;
+use crate::event::{DenialKind, Detail, Event, KeyArn, Text};
 
 pub(super) static RULE: Rule = Rule {
     id: "KT106",
@@ -37,7 +39,7 @@ A use of the same key in the same region by anybody; a deletion of the key in th
 ## Blind spots
 
 A key id without a region is read as one of the node's own account and region: that is how EC2 reads it. The ambiguous message can
-as well mean a missing permission.
+as well mean a missing permission. Who deleted an alias is known only where DeleteAlias is in the archive.
 
 ## References
 
@@ -56,6 +58,43 @@ fn fit(view: &NodeView<'_>, refusal: &Refusal<'_>) -> Fit {
         ),
         _ => Fit::No,
     }
+}
+
+/// The alias that the configuration names and that was deleted before the refusal.
+struct Deletion<'a> {
+    alias: &'a Text,
+    event: &'a Event,
+    /// Where it led before.
+    target: Option<&'a Text>,
+}
+
+fn deletion<'a>(view: &NodeView<'a>) -> Option<Deletion<'a>> {
+    let node = view.node;
+    let at = node.launched_at?;
+    node.expected_keys.iter().filter_map(|device| device.key.written.as_deref()).find_map(|written| {
+        let written = WrittenKey::read(written, &node.account_id, &node.region);
+        let changes = view.facts.case.history.alias_changes(&written);
+        let known = &changes[..changes.partition_point(|change| change.time <= at)];
+        let (last, earlier) = known.split_last()?;
+        let event = view.facts.event(last.event);
+        match &event.detail {
+            Detail::Alias(change) if change.is_deletion => Some(Deletion {
+                alias: &change.alias,
+                event,
+                target: earlier.iter().rev().find_map(|change| change.value.as_ref()),
+            }),
+            _ => None,
+        }
+    })
+}
+
+fn remedy_of(view: &NodeView<'_>, deletion: Option<&Deletion<'_>>) -> Option<Remediation> {
+    let target = deletion.and_then(|deletion| deletion.target);
+    let Some(mut remedy) = target.and_then(|target| remedy::name_key(view, Some(target))) else {
+        return remedy::dedicated_key(view.node);
+    };
+    remedy.summary.push_str(" Or make the alias again (`aws kms create-alias`).");
+    Some(remedy)
 }
 
 /// What is wrong with where the key was looked for.
@@ -83,6 +122,10 @@ fn place(view: &NodeView<'_>, refusal: &Refusal<'_>) -> String {
         Some(arn) if arn.account_id != &*node.account_id => {
             format!("The key belongs to account {}, the node to {}.", plain(arn.account_id), node.account_id)
         }
+        _ if refusal.denial.kind == DenialKind::Ambiguous => format!(
+            "Nobody in the archive used such a key in account {}, region {}.",
+            node.account_id, node.region
+        ),
         _ => format!("KMS knows no such key in account {}, region {}.", node.account_id, node.region),
     };
     if let Some(bare) = written.first().filter(|written| KeyArn::parse(written).is_none()) {
@@ -95,17 +138,47 @@ fn place(view: &NodeView<'_>, refusal: &Refusal<'_>) -> String {
 }
 
 fn evaluate(view: &NodeView<'_>) -> Verdict {
-    key_condition::judge(
+    let deletion = deletion(view);
+    let verdict = key_condition::judge(
         &RULE,
         view,
         |refusal| fit(view, refusal),
         |refusals| {
-            let title = "the key does not exist there";
-            (title.into(), place(view, refusals[0]))
+            let is_ambiguous = refusals.iter().all(|refusal| refusal.denial.kind == DenialKind::Ambiguous);
+            let mut meaning = place(view, refusals[0]);
+            if is_ambiguous {
+                meaning.insert_str(
+                    0,
+                    "AWS's message leaves open whether the key does not exist there or the role is not allowed to use it. ",
+                );
+            }
+            let title = match &deletion {
+                Some(deletion) => format!("{} was deleted before the launch", plain(deletion.alias)),
+                None if is_ambiguous => "the key does not exist there, or the role may not use it".to_owned(),
+                None => "the key does not exist there".to_owned(),
+            };
+            (title, meaning)
         },
         &[],
-        |_| remedy::dedicated_key(view.node),
-    )
+        |_| remedy_of(view, deletion.as_ref()),
+    );
+    match (verdict, &deletion) {
+        (Verdict::Fires(mut finding), Some(deletion)) => {
+            let event = deletion.event;
+            finding.explanation.push_str(&format!(
+                " {} by {}{} at {} deleted {}{}.",
+                plain(&event.name),
+                who(event),
+                with_tool(event),
+                event.time,
+                plain(deletion.alias),
+                deletion.target.map_or_else(String::new, |key| format!(", which led to {}", plain(key)))
+            ));
+            finding.evidence.push(event.event_id.clone());
+            Verdict::Fires(finding)
+        }
+        (verdict, _) => verdict,
+    }
 }
 
 #[cfg(test)]
@@ -151,7 +224,40 @@ mod tests {
         let message = "The ciphertext refers to a customer master key that does not exist, does not exist in this \
                        region, or you are not allowed to access.";
         log.kms_error("a", "10:00:02", "CreateGrant", "AccessDeniedException", message, ROLE);
-        assert_eq!(finding(of_node(&RULE, &log.case(), "a")).confidence, Confidence::Inferred);
+        let finding = finding(of_node(&RULE, &log.case(), "a"));
+        assert_eq!(finding.confidence, Confidence::Inferred);
+        assert!(
+            finding.title.ends_with("does not exist there, or the role may not use it"),
+            "{}",
+            finding.title
+        );
+        assert!(finding.explanation.contains("leaves open"), "{}", finding.explanation);
+        assert!(!finding.explanation.contains("knows no such key"), "{}", finding.explanation);
+    }
+
+    #[test]
+    fn fires_and_names_who_deleted_the_alias_before_the_launch() {
+        for (at, is_cause) in [("09:00:00", true), ("10:30:00", false)] {
+            let mut log = Log::new();
+            log.alias("07:00:00", "CreateAlias", "alias/karpenter", KEY).template("alias/karpenter");
+            let message = "Alias arn:aws:kms:us-east-1:111122223333:alias/karpenter is not found.";
+            let delete = format!(
+                r#""requestParameters":{{"aliasName":"alias/karpenter"}},"responseElements":null,"resources":[{{"accountId":"111122223333","ARN":"{KEY}"}},{{"accountId":"111122223333","ARN":"arn:aws:kms:us-east-1:111122223333:alias/karpenter"}}]"#
+            );
+            log.by_terraform(at, ("kms", "DeleteAlias"), &delete);
+            let deletion = log.last_id();
+            log.launch("a", "10:00:00");
+            log.kms_error("a", "10:00:02", CALL, "NotFoundException", message, ROLE);
+            let finding = finding(of_node(&RULE, &log.case(), "a"));
+            assert_eq!(finding.evidence.contains(&deletion), is_cause);
+            assert_eq!(finding.title.ends_with("alias/karpenter was deleted before the launch"), is_cause);
+            assert_eq!(
+                finding.explanation.contains("role/Admin with Terraform"),
+                is_cause,
+                "{}",
+                finding.explanation
+            );
+        }
     }
 
     #[test]

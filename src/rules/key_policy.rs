@@ -18,6 +18,8 @@ pub(super) struct Said<'a> {
     pub(super) sentence: String,
     /// Whether the policy leaves it to the IAM policies of the caller's account.
     pub(super) is_delegated: bool,
+    /// Whether the policy allows it to the caller by name, or to everyone.
+    pub(super) is_allowed: bool,
 }
 
 /// The key policy that KMS gives to a key made without one: the account's IAM policies decide.
@@ -126,7 +128,12 @@ pub(super) fn said<'a>(view: &NodeView<'a>, refusal: &Refusal<'a>) -> Option<Sai
     };
     let sentence =
         format!(" The key policy, put in place at {}{}, {}.", event.time, with_tool(event), plain(&words));
-    Some(Said { event, sentence, is_delegated: matches!(decision, Decision::AllowedByRootDelegation { .. }) })
+    Some(Said {
+        event,
+        sentence,
+        is_delegated: matches!(decision, Decision::AllowedByRootDelegation { .. }),
+        is_allowed: matches!(decision, Decision::Allowed { .. }),
+    })
 }
 
 /// What is missing to know the key policy.
