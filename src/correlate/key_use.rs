@@ -27,8 +27,6 @@ pub(super) struct JoinedUse {
     pub(super) confidence: Confidence,
     /// Whether it carries the request id of the node's RunInstances.
     pub(super) is_of_launch_request: bool,
-    /// Among how many nodes the join could not choose; 1 if it had no choice.
-    pub(super) candidates: u32,
 }
 
 /// What a KMS event says about the key.
@@ -302,7 +300,6 @@ impl<'a> Index<'a> {
                     event,
                     confidence: if is_certain { Confidence::Observed } else { Confidence::Inferred },
                     is_of_launch_request: launched.contains(&draft),
-                    candidates: u32::try_from(candidates).unwrap_or(u32::MAX),
                 },
             ));
         };
@@ -431,12 +428,7 @@ impl Fallback {
                 joins.extend(group.iter().map(|&event| {
                     (
                         draft,
-                        JoinedUse {
-                            event,
-                            confidence: Confidence::Inferred,
-                            is_of_launch_request: false,
-                            candidates: u32::try_from(candidates.len()).unwrap_or(u32::MAX),
-                        },
+                        JoinedUse { event, confidence: Confidence::Inferred, is_of_launch_request: false },
                     )
                 }));
             }

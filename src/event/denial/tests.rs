@@ -169,7 +169,7 @@ fn a_refusal_of_ec2_is_read_behind_its_preamble() {
     let message = "You are not authorized to perform this operation. User: \
                    arn:aws:sts::111122223333:assumed-role/demo/1768825272022703283 is not authorized to perform: \
                    ec2:CreateFleet on resource: arn:aws:ec2:us-west-2:111122223333:launch-template/* because no \
-                   identity-based policy allows the ec2:CreateFleet action. Encoded authorization failure message: XXXX";
+                   identity-based policy allows the ec2:CreateFleet action. Encoded authorization failure message: T-kSWIRFn32";
     let denial = Denial::parse("Client.UnauthorizedOperation", message).expect("a refusal");
     assert_eq!(denial.principal, Some("arn:aws:sts::111122223333:assumed-role/demo/1768825272022703283"));
     assert_eq!(denial.action, Some("ec2:CreateFleet"));
