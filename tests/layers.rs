@@ -16,10 +16,22 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("archive", &["event", "source"]),
     ("correlate", &["event", "policy", "manifest"]),
     ("rules", &["event", "policy", "manifest", "correlate"]),
-    ("report", &["event", "policy", "manifest", "integrity", "correlate", "rules"]),
+    ("verify", &["event", "manifest", "correlate", "rules"]),
+    ("report", &["event", "policy", "manifest", "integrity", "correlate", "rules", "verify"]),
     (
         "cli",
-        &["event", "policy", "manifest", "source", "integrity", "archive", "correlate", "rules", "report"],
+        &[
+            "event",
+            "policy",
+            "manifest",
+            "source",
+            "integrity",
+            "archive",
+            "correlate",
+            "rules",
+            "verify",
+            "report",
+        ],
     ),
 ];
 
