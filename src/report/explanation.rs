@@ -6,7 +6,7 @@
 
 mod exhibit;
 mod key;
-mod markdown;
+pub(super) mod markdown;
 mod node;
 mod subject;
 mod terminal;

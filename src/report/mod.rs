@@ -20,6 +20,7 @@ mod sentence;
 mod style;
 mod summary;
 mod table;
+mod verification;
 mod wrap;
 
 pub use columns::{Table, UnknownTable};
@@ -39,3 +40,7 @@ pub use sanitize::{is_hazardous, sanitize};
 pub use style::Style;
 pub use summary::write_summary;
 pub use table::{Layout, write_table, write_wide_table};
+pub use verification::{
+    ANNOTATIONS_MAX, SUMMARY_BYTES_MAX, write_github_annotations, write_junit, write_sarif,
+    write_verification, write_verification_json, write_verification_markdown, write_verification_schema,
+};

@@ -10,6 +10,9 @@ mod node_class;
 mod notice;
 mod run;
 mod volume;
+mod wait;
+
+pub use wait::{Wait, WaitEnd};
 
 use std::collections::BTreeMap;
 

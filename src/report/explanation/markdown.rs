@@ -267,7 +267,7 @@ fn longest_run(text: &str) -> usize {
 }
 
 /// A code span that shows exactly `text`.
-fn code(text: &str) -> String {
+pub(in crate::report) fn code(text: &str) -> String {
     let text = sanitize(text);
     if text.trim().is_empty() {
         return String::new();
@@ -278,12 +278,12 @@ fn code(text: &str) -> String {
 }
 
 /// A code span for a table, where a pipe would end the cell even inside a code span.
-fn cell(text: &str) -> String {
+pub(in crate::report) fn cell(text: &str) -> String {
     code(text).replace('|', "\\|")
 }
 
 /// Prose in which nothing is markup.
-fn escaped(text: &str) -> String {
+pub(in crate::report) fn escaped(text: &str) -> String {
     let text = sanitize(text);
     let mut safe = String::with_capacity(text.len() + text.len() / 8);
     let mut is_start = true;
