@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::output::Export;
-use crate::event::{KeyArn, Text};
+use crate::event::{KeyArn, Text, is_key_id};
 use crate::report::Table;
 use crate::rules::Severity;
 
@@ -289,16 +289,6 @@ fn parse_key(text: &str) -> Result<Text, String> {
         return Ok(id.into());
     }
     Err("expected a key id, a key ARN, an alias (alias/NAME) or an alias ARN".to_owned())
-}
-
-/// A UUID, or `mrk-` and 32 digits for a multi-Region key.
-fn is_key_id(id: &str) -> bool {
-    let is_hexadecimal = |text: &str| text.bytes().all(|digit| digit.is_ascii_hexdigit());
-    if let Some(digits) = id.strip_prefix("mrk-") {
-        return digits.len() == 32 && is_hexadecimal(digits);
-    }
-    let groups: Vec<&str> = id.split('-').collect();
-    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12]) && groups.into_iter().all(is_hexadecimal)
 }
 
 fn parse_alias(text: &str) -> Result<(Text, Text), String> {
