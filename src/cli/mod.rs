@@ -11,6 +11,8 @@ mod output;
 mod pipeline;
 mod progress;
 mod rules;
+mod verify;
+mod wait;
 mod window;
 
 use std::io::{self, Write};
@@ -26,9 +28,9 @@ use arguments::{Arguments, Command, SchemaOf};
 enum Outcome {
     /// Everything was done.
     Done,
-    /// A finding is too severe.
+    /// A finding is too severe, or an assertion does not hold.
     Failed,
-    /// Losses, where none are accepted.
+    /// Losses, where none are accepted, or an assertion that the evidence does not decide.
     Inconclusive,
     /// The archive does not hold what was asked for; that has been said.
     NotFound,
@@ -82,12 +84,14 @@ fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Analyze(analyze) => analyze::run(&analyze, arguments.quiet),
         Command::Demo(demo) => demo::run(&demo, arguments.quiet),
         Command::Explain(explain) => explain::run(&explain, arguments.quiet),
+        Command::Verify(verify) => verify::run(&verify, arguments.quiet),
         Command::Rules(rules) => rules::run(&rules),
         Command::Schema(schema) => {
             let mut out = io::stdout().lock();
             match schema.of {
                 SchemaOf::Analyze => crate::report::write_schema(&mut out),
                 SchemaOf::Explain => crate::report::write_explanation_schema(&mut out),
+                SchemaOf::Verify => crate::report::write_verification_schema(&mut out),
             }
             .context("writing to standard output")?;
             Ok(Outcome::Done)

@@ -42,12 +42,17 @@ fn time(text: &str) -> anyhow::Result<Timestamp> {
 }
 
 fn seconds(text: &str) -> anyhow::Result<i64> {
-    let hint = || format!("--since {text}: not a duration: write 30m, 2h, 7d or \"1 week\"");
+    duration("--since", text)
+}
+
+/// Seconds of a duration, as given to `option`.
+pub(super) fn duration(option: &str, text: &str) -> anyhow::Result<i64> {
+    let hint = || format!("{option} {text}: not a duration: write 30m, 2h, 7d or \"1 week\"");
     // The calendar library's own words are about its interface. Months and years have no fixed length.
     let span: Span = text.trim().parse().ok().with_context(hint)?;
     let seconds = span.total((Unit::Second, SpanRelativeTo::days_are_24_hours())).ok().with_context(hint)?;
     if seconds <= 0.0 {
-        bail!("--since {text}: a duration must be longer than nothing");
+        bail!("{option} {text}: a duration must be longer than nothing");
     }
     #[expect(clippy::cast_possible_truncation, reason = "a span is at most 20,000 years")]
     Ok(seconds as i64)

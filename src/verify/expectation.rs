@@ -5,9 +5,11 @@
 //! default for EBS was set to it before the launch.
 
 use super::{Assertion, Check, Context};
-use crate::correlate::{ConfiguredMappings, DefaultKey, DeviceKey, KeySource, Node, WrittenKey};
+use crate::correlate::{Confidence, ConfiguredMappings, DefaultKey, DeviceKey, KeySource, Node, WrittenKey};
 use crate::event::{BlockDevice, Detail, Id, LaunchedInstance, Text};
 use crate::rules::wording::plain;
+
+const NAME_THE_KEY: &str = "name the key (kmsKeyID of the node class's blockDeviceMappings), or say with --expect-key which key is meant";
 
 /// What is expected of one node's volumes.
 pub(super) struct Expectation {
@@ -124,7 +126,7 @@ fn for_device(device: &DeviceKey) -> String {
 fn resolved(node: &Node, device: &DeviceKey, part: Option<&str>, written: &Text, arn: &Text) -> Assertion {
     let written_as = if written == arn { String::new() } else { format!(" (written as {})", plain(written)) };
     let source = source_words(device.key.source);
-    let text = format!("{source} asks{} for {}{written_as}", for_device(device), plain(arn));
+    let text = format!("{source} asks for {}{written_as}{}", plain(arn), for_device(device));
     let mut assertion = Assertion::of_node(Check::KeyExpected, node, part, capital(&text));
     assertion.expected_key = Some(arn.clone());
     assertion.evidence.clone_from(&device.key.evidence);
@@ -139,7 +141,7 @@ fn unresolved(
     written: &Text,
 ) -> Assertion {
     let source = source_words(device.key.source);
-    let text = format!("{source} asks{} for {}", for_device(device), plain(written));
+    let text = format!("{source} asks for {}{}", plain(written), for_device(device));
     let mut assertion = Assertion::of_node(Check::KeyExpected, node, part, capital(&text));
     assertion.expected_key = Some(written.clone());
     assertion.evidence.clone_from(&device.key.evidence);
@@ -189,6 +191,18 @@ fn unnamed(
     let place = (node.account_id.clone(), node.region.clone());
     let history = &context.case.history;
     let default = node.launched_at.and_then(|at| history.default_key(&place, at));
+    let changed = history
+        .default_key_changes(&place)
+        .iter()
+        .find(|change| context.first_launches.get(&place).is_some_and(|first| change.time > *first));
+    if let Some(changed) = changed {
+        assertion.evidence.push(context.event_id(changed.event));
+        let why = format!(
+            "the account's default key decides, and it was changed at {}, between or after the launches",
+            changed.time
+        );
+        return (assertion.inconclusive(why, NAME_THE_KEY), None);
+    }
     if let (Some(default), None) = (default, snapshot)
         && let (DefaultKey::Key(_), Some(at)) = (&default.value, node.launched_at)
         && let Some(arn) = history.default_key_arn(&default.value, default.time.max(at))
@@ -199,9 +213,15 @@ fn unnamed(
             plain(&arn),
             default.time
         );
+        assertion.confidence = Confidence::Inferred;
         assertion.expected_key = Some(arn.clone());
         assertion.evidence.push(context.event_id(default.event));
         return (assertion, Some(arn));
+    }
+    if context.is_partly_shown(node) && device.key.source == KeySource::NodeClass {
+        let why = "a template directive stands for a part of the node class: the key may be set there";
+        let remedy = "the manifest as it is applied (rendered, substituted), or --expect-key";
+        return (assertion.inconclusive(why, remedy), None);
     }
     let why = match snapshot {
         Some(snapshot) => format!(
@@ -212,9 +232,7 @@ fn unnamed(
                  default that was set before the launch"
             .to_owned(),
     };
-    let remedy = "name the key (kmsKeyID of the node class's blockDeviceMappings), or say with --expect-key which key \
-                  is meant";
-    (assertion.inconclusive(why, remedy), None)
+    (assertion.inconclusive(why, NAME_THE_KEY), None)
 }
 
 fn nothing_configured(context: &Context<'_>, node: &Node, configured: &Configured<'_>) -> Assertion {
@@ -226,8 +244,7 @@ fn nothing_configured(context: &Context<'_>, node: &Node, configured: &Configure
         (Some(template), _) => {
             let mut assertion = assertion.inconclusive(
                 "the launch template maps no EBS device: the image and the account's default key decide",
-                "name the key (kmsKeyID of the node class's blockDeviceMappings), or say with --expect-key which key \
-                 is meant",
+                NAME_THE_KEY,
             );
             assertion.evidence = template.events.iter().map(|event| context.event_id(*event)).collect();
             assertion

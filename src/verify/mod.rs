@@ -19,8 +19,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::correlate::{Case, Confidence, KeyVerdict, Node, Question};
+use crate::correlate::{Case, Confidence, Filter, KeyVerdict, Node, Place};
 use crate::event::{Id, Text, Timestamp};
+use crate::manifest::Manifest;
 use crate::rules::{Finding, Subject, SubjectKind};
 
 /// How long after an event CloudTrail may still deliver what happened at the same time, in seconds. Until the
@@ -30,8 +31,10 @@ pub const DELIVERY_SECONDS_MAX: i64 = 900;
 /// What is asked of a case.
 #[derive(Clone, Copy, Debug)]
 pub struct Demand<'a> {
-    /// What the case was made with.
-    pub question: &'a Question,
+    /// The filter that the case was made with.
+    pub filter: &'a Filter,
+    /// The manifests that expectations come from; empty where none were given.
+    pub manifest: &'a Manifest,
     /// How many nodes must have been launched for the proof to count; at least 1.
     pub nodes_min: usize,
 }
@@ -178,6 +181,8 @@ pub struct Assertion {
 pub struct Location {
     /// The file, as given.
     pub file: Text,
+    /// Address of the Terraform resource; then line and column count in the text that the resource holds.
+    pub address: Option<Text>,
     /// Line, from 1.
     pub line: u64,
     /// Column, from 1.
@@ -189,14 +194,36 @@ pub struct Location {
 pub struct Notice {
     /// The rule that says so; `null` for what verification itself noticed.
     pub rule: Option<&'static str>,
-    /// What it is about.
-    pub subject: Subject,
+    /// What it is about; `null` where it is about a manifest.
+    pub subject: Option<Subject>,
     /// One sentence.
     pub text: String,
     /// Events that say so.
     pub evidence: Vec<Id>,
     /// Where in a manifest; `null` where it is about none.
     pub location: Option<Location>,
+}
+
+impl std::fmt::Display for Location {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { file, address, line, column } = self;
+        match address {
+            None => write!(formatter, "{file}:{line}:{column}"),
+            Some(address) => write!(formatter, "{file}: {address}: line {line}, column {column}"),
+        }
+    }
+}
+
+impl Notice {
+    /// What it is about and what there is to know, in a line.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match (&self.subject, &self.location) {
+            (Some(subject), _) => format!("{}: {}", subject.id, self.text),
+            (None, Some(location)) => format!("{location}: {}", self.text),
+            (None, None) => self.text.clone(),
+        }
+    }
 }
 
 impl Outcome {
@@ -297,6 +324,7 @@ pub fn verify(case: &Case, findings: &[Finding], demand: Demand<'_>) -> Verifica
         nodes.push(JudgedNode::new(node, result));
         assertions.extend(of_node);
     }
+    make_unique(&mut assertions);
     let mut counts = Counts::default();
     for assertion in &assertions {
         *match assertion.result {
@@ -311,6 +339,18 @@ pub fn verify(case: &Case, findings: &[Finding], demand: Demand<'_>) -> Verifica
     Verification { result, counts, nodes, assertions, notices }
 }
 
+/// Numbers the ids that a log or a manifest made the same.
+fn make_unique(assertions: &mut [Assertion]) {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for assertion in assertions {
+        let times = seen.entry(assertion.id.clone()).or_default();
+        *times += 1;
+        if *times > 1 {
+            assertion.id = format!("{}#{times}", assertion.id);
+        }
+    }
+}
+
 /// What all assertions are made from.
 struct Context<'a> {
     case: &'a Case,
@@ -318,6 +358,8 @@ struct Context<'a> {
     demand: Demand<'a>,
     /// Findings about each node, by instance id.
     of_node: BTreeMap<&'a str, Vec<&'a Finding>>,
+    /// The first launch of each account and region.
+    first_launches: BTreeMap<Place, Timestamp>,
 }
 
 impl<'a> Context<'a> {
@@ -326,7 +368,14 @@ impl<'a> Context<'a> {
         for finding in findings.iter().filter(|finding| finding.subject.kind == SubjectKind::Node) {
             of_node.entry(&finding.subject.id).or_default().push(finding);
         }
-        Self { case, findings, demand, of_node }
+        let mut first_launches = BTreeMap::new();
+        for node in &case.nodes {
+            // Nodes are sorted by launch.
+            if let Some(at) = node.launched_at {
+                first_launches.entry((node.account_id.clone(), node.region.clone())).or_insert(at);
+            }
+        }
+        Self { case, findings, demand, of_node, first_launches }
     }
 
     /// Rules of one of `ids` with a finding about a node, sorted.

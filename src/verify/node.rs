@@ -4,7 +4,7 @@
 
 use super::expectation::{self, Configured, Expectation};
 use super::{Assertion, Check, Context, volume};
-use crate::correlate::{KeyVerdict, Node, TimelineRole, Volume, VolumeOutcome, VolumeRole};
+use crate::correlate::{Confidence, KeyVerdict, Node, TimelineRole, Volume, VolumeOutcome, VolumeRole};
 use crate::event::{Id, Text};
 use crate::rules::wording::{count, list, plain};
 
@@ -19,7 +19,9 @@ pub(super) fn assertions(context: &Context<'_>, node: &Node) -> Vec<Assertion> {
     let refusals = refusals(context, node);
     let is_refused = !refusals.is_empty();
     assertions.extend(refusals);
-    assertions.push(encrypted(context, node, &configured));
+    if !is_refused || used_volumes(node) > 0 {
+        assertions.push(encrypted(context, node, &configured));
+    }
     assertions.extend(volume::assertions(context, node, &expectation));
     assertions.extend(device_keys(context, node, &expectation));
     if !is_refused {
@@ -67,7 +69,13 @@ fn refusals(context: &Context<'_>, node: &Node) -> Vec<Assertion> {
                 _ => "for the key's state: disabled, pending deletion or not found",
             };
             let part = volume.volume_id.as_deref().map_or_else(|| format!("refusal-{number}"), plain);
-            let text = format!("KMS refused {key}{of}, {why}");
+            let joined = match volume.confidence {
+                Confidence::Observed => "",
+                Confidence::Inferred => {
+                    " (no event names the node: another of the same launch comes into question too)"
+                }
+            };
+            let text = format!("KMS refused {key}{of}, {why}{joined}");
             let mut assertion = Assertion::of_node(Check::KeyNotRefused, node, Some(&part), text).failed();
             assertion.is_final = is_recovered_yet;
             assertion.volume_id.clone_from(&volume.volume_id);
@@ -97,12 +105,6 @@ fn encrypted(context: &Context<'_>, node: &Node, configured: &Configured<'_>) ->
         "No KMS event shows that a volume of the launch is encrypted".to_owned(),
     );
     let launched = node.launched_at.unwrap_or_default();
-    if launch_volumes(node).next().is_some() {
-        // Refused keys: that no volume came to be is told by the refusals.
-        return assertion
-            .inconclusive("the launch was refused its keys", "mend what KMS refused, and launch again")
-            .awaited(false);
-    }
     let is_settled = context.is_settled(&node.account_id, &node.region, launched);
     if node.key_verdict == KeyVerdict::Unencrypted && is_settled {
         let mut failed = assertion.failed();
@@ -110,7 +112,7 @@ fn encrypted(context: &Context<'_>, node: &Node, configured: &Configured<'_>) ->
             "The launch made no use of KMS, in an archive that shows other launches' use of it: its volumes \
                        are not encrypted"
                 .to_owned();
-        failed.confidence = crate::correlate::Confidence::Inferred;
+        failed.confidence = Confidence::Inferred;
         failed.is_final = false;
         failed.findings = context.rules_of(node, |rule| rule == "KT207");
         let findings = context.of_node.get(&*node.instance_id).map_or(&[][..], Vec::as_slice);
@@ -139,7 +141,7 @@ fn no_evidence(
         assertion.findings = vec!["KT501"];
         assertion.evidence = absent.evidence.iter().take(20).cloned().collect();
         // Until the records of the time after the launch are there, KMS events may only be late.
-        let is_told = absent.confidence == crate::correlate::Confidence::Observed;
+        let is_told = absent.confidence == Confidence::Observed;
         return assertion
             .inconclusive(
                 format!("the archive holds no KMS events of launches: {}", absent.title),
@@ -246,7 +248,7 @@ fn volume_count(context: &Context<'_>, node: &Node, configured: &Configured<'_>)
              encrypted",
             list(plain_devices, 4)
         );
-        assertion.confidence = crate::correlate::Confidence::Inferred;
+        assertion.confidence = Confidence::Inferred;
         let mut failed = assertion.failed();
         failed.is_final = false;
         return Some(failed);

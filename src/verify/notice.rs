@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Assertion, Context, Notice};
+use super::{Assertion, Check, Context, Notice, Outcome};
+use crate::correlate::Confidence;
 use crate::event::Text;
 use crate::rules::wording::plain;
 use crate::rules::{Finding, Subject, SubjectKind};
@@ -29,7 +30,7 @@ pub(super) fn notices(context: &Context<'_>, assertions: &[Assertion]) -> Vec<No
         .filter(|finding| is_of_keys(finding) && !is_cited(finding))
         .map(|finding| Notice {
             rule: Some(finding.rule),
-            subject: finding.subject.clone(),
+            subject: Some(finding.subject.clone()),
             text: finding.title.clone(),
             evidence: finding.evidence.clone(),
             location: None,
@@ -45,11 +46,26 @@ pub(super) fn notices(context: &Context<'_>, assertions: &[Assertion]) -> Vec<No
         };
         notices.push(Notice {
             rule: None,
-            subject: Subject { kind: SubjectKind::Node, id: node.instance_id.clone() },
+            subject: Some(Subject { kind: SubjectKind::Node, id: node.instance_id.clone() }),
             text: plain(text),
             evidence: Vec::new(),
             location: None,
         });
+    }
+    for assertion in assertions {
+        // A default may be changed by anybody, for everybody: who relies on it should know.
+        let is_by_default = assertion.check == Check::KeyExpected
+            && assertion.result == Outcome::Pass
+            && assertion.confidence == Confidence::Inferred;
+        if let Some(node) = assertion.node.as_ref().filter(|_| is_by_default) {
+            notices.push(Notice {
+                rule: None,
+                subject: Some(Subject { kind: SubjectKind::Node, id: node.clone() }),
+                text: assertion.text.clone(),
+                evidence: assertion.evidence.clone(),
+                location: assertion.location.clone(),
+            });
+        }
     }
     notices.extend(context.manifest_notices());
     notices

@@ -42,7 +42,10 @@ pub(super) fn assertions(context: &Context<'_>, node: &Node, expectation: &Expec
                     .awaited(true);
             };
             if is_expected(key) {
-                return expected(volume, key, &name, assertion);
+                let is_named = expectation.keys.iter().any(|expected| is_same_key(expected, key));
+                let as_what = if is_named { "the expected key" } else { "the account's default key" };
+                assertion.text = format!("{name} is under {as_what} {}", plain(key));
+                return expected(volume, assertion);
             }
             assertion.text = format!("{name} is under {}{}", plain(key), whose(context, node, volume, key));
             if expectation.unresolved > 0 {
@@ -66,8 +69,7 @@ pub(super) fn assertions(context: &Context<'_>, node: &Node, expectation: &Expec
         .collect()
 }
 
-fn expected(volume: &Volume, key: &Text, name: &str, mut assertion: Assertion) -> Assertion {
-    assertion.text = format!("{name} is under the expected key {}", plain(key));
+fn expected(volume: &Volume, assertion: Assertion) -> Assertion {
     if volume.confidence == Confidence::Observed {
         return assertion;
     }

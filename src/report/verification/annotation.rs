@@ -29,7 +29,9 @@ pub fn write_github_annotations(out: &mut dyn Write, verification: &Verification
             .map(|assertion| {
                 let node = assertion.node.as_deref().map_or_else(String::new, |node| format!("{node}: "));
                 let title = format!("keytrail: {} {label}", assertion.check.name());
-                (title, assertion.location.as_ref(), format!("{node}{}", sentence(assertion)))
+                let at = assertion.location.as_ref().filter(|location| location.address.is_some());
+                let at = at.map_or_else(String::new, |location| format!(" (set at {location})"));
+                (title, assertion.location.as_ref(), format!("{node}{}{at}", sentence(assertion)))
             })
             .collect();
         write_level(&mut out, level, &messages)?;
@@ -39,7 +41,7 @@ pub fn write_github_annotations(out: &mut dyn Write, verification: &Verification
         .iter()
         .map(|notice| {
             let title = format!("keytrail: {}", notice.rule.unwrap_or("notice"));
-            (title, notice.location.as_ref(), format!("{}: {}", notice.subject.id, notice.text))
+            (title, notice.location.as_ref(), notice.sentence())
         })
         .collect();
     write_level(&mut out, "notice", &notices)?;
@@ -54,7 +56,7 @@ fn write_level(
     let shown = if messages.len() > ANNOTATIONS_MAX { ANNOTATIONS_MAX - 1 } else { messages.len() };
     for (title, location, message) in &messages[..shown] {
         let mut properties = String::new();
-        if let Some(location) = location {
+        if let Some(location) = location.filter(|location| location.address.is_none()) {
             properties =
                 format!("file={},line={},col={},", property(&location.file), location.line, location.column);
         }

@@ -94,7 +94,7 @@ fn details(assertion: &Assertion) -> Vec<String> {
     lines.extend(assertion.why.as_ref().map(|why| format!("why: {why}")));
     lines.extend(assertion.would_be_conclusive.as_ref().map(|remedy| format!("it would take: {remedy}")));
     if let Some(location) = &assertion.location {
-        lines.push(format!("set at: {}:{}:{}", location.file, location.line, location.column));
+        lines.push(format!("set at: {location}"));
     }
     if !assertion.findings.is_empty() {
         lines.push(format!("rules: {}", assertion.findings.join(", ")));

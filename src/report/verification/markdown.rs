@@ -114,7 +114,7 @@ pub(super) fn page(case: &Case, verification: &Verification, wait: Option<Wait>,
         "\n### Worth knowing\n\n",
         verification.notices.iter().map(|notice| {
             let rule = notice.rule.map_or_else(String::new, |rule| format!("{rule}: "));
-            format!("- {rule}{} ({})\n", short(&notice.text), short_cell(&notice.subject.id))
+            format!("- {rule}{}\n", short(&notice.sentence()))
         }),
         PASSED_ROWS_MAX,
         "notices",
@@ -150,7 +150,7 @@ fn row(assertion: &Assertion) -> String {
         let _ = write!(found, "<br>It would take: {}", short(remedy));
     }
     if let Some(location) = &assertion.location {
-        let _ = write!(found, "<br>Set at {}", short_cell(&format!("{}:{}", location.file, location.line)));
+        let _ = write!(found, "<br>Set at {}", short_cell(&location.to_string()));
     }
     let mut evidence: Vec<String> = assertion.findings.iter().map(|rule| (*rule).to_owned()).collect();
     evidence.extend(assertion.evidence.iter().take(CITED_MAX).map(|id| short_cell(&id.to_string())));

@@ -40,7 +40,7 @@ pub fn write_sarif(out: &mut dyn Write, verification: &Verification, tool: Tool<
         .map(|notice| {
             let mut value = json!({
                 "level": "note",
-                "message": { "text": format!("{}: {}", notice.subject.id, notice.text) },
+                "message": { "text": notice.sentence() },
             });
             if let Some(location) = &notice.location {
                 value["locations"] = json!([{ "physicalLocation": physical(location) }]);
@@ -88,15 +88,19 @@ fn result(assertion: &Assertion) -> Value {
     if let Some(place) = &assertion.location {
         location.insert("physicalLocation".to_owned(), physical(place));
     }
+    let mut logical = Vec::new();
+    if let Some(address) = assertion.location.as_ref().and_then(|place| place.address.as_ref()) {
+        logical.push(json!({ "fullyQualifiedName": **address, "kind": "resource" }));
+    }
     if let Some(node) = &assertion.node {
         let mut name = node.to_string();
         if let Some(volume) = &assertion.volume_id {
             name = format!("{name}/{volume}");
         }
-        location.insert(
-            "logicalLocations".to_owned(),
-            json!([{ "fullyQualifiedName": name, "kind": "resource" }]),
-        );
+        logical.push(json!({ "fullyQualifiedName": name, "kind": "resource" }));
+    }
+    if !logical.is_empty() {
+        location.insert("logicalLocations".to_owned(), Value::Array(logical));
     }
     let mut properties = json!({
         "result": assertion.result.name(),
@@ -131,10 +135,13 @@ fn result(assertion: &Assertion) -> Value {
 }
 
 fn physical(location: &Location) -> Value {
-    json!({
-        "artifactLocation": { "uri": uri(&location.file) },
-        "region": { "startLine": location.line.max(1), "startColumn": location.column.max(1) },
-    })
+    let mut physical = json!({ "artifactLocation": { "uri": uri(&location.file) } });
+    // Lines of a text inside a Terraform resource are not those of the file.
+    if location.address.is_none() {
+        physical["region"] =
+            json!({ "startLine": location.line.max(1), "startColumn": location.column.max(1) });
+    }
+    physical
 }
 
 /// A path as a URI: relative as it is given, so that it is found in the repository.

@@ -72,8 +72,7 @@ pub fn write_verification(
     }
     for notice in verification.notices.iter().take(NOTICES_SHOWN_MAX) {
         let rule = notice.rule.map_or_else(String::new, |rule| format!("{rule}  "));
-        let text = format!("{}: {}", limited(&notice.subject.id, 160), notice.text);
-        write_field(&mut out, "note:  ", Tone::Warning, &format!("{rule}{text}"), layout)?;
+        write_field(&mut out, "note:  ", Tone::Warning, &format!("{rule}{}", notice.sentence()), layout)?;
     }
     write_more(&mut out, verification.notices.len().saturating_sub(NOTICES_SHOWN_MAX), "notes", style)?;
     out.flush()
@@ -108,8 +107,7 @@ fn write_assertion(out: &mut dyn Write, assertion: &Assertion, layout: Layout) -
         write_field(out, "  it would take: ", Tone::Faint, remedy, layout)?;
     }
     if let Some(location) = &assertion.location {
-        let place = format!("{}:{}:{}", location.file, location.line, location.column);
-        write_field(out, "  set at:        ", Tone::Faint, &place, layout)?;
+        write_field(out, "  set at:        ", Tone::Faint, &location.to_string(), layout)?;
     }
     if !assertion.findings.is_empty() {
         write_field(out, "  rules:         ", Tone::Faint, &assertion.findings.join(", "), layout)?;
