@@ -206,6 +206,13 @@ pub(super) struct KeyArguments {
     /// What an alias points to, where the archive does not show it; repeatable.
     #[arg(long, value_name = "NAME=ARN", value_parser = parse_alias)]
     pub(super) alias: Vec<(Text, Text)>,
+    /// The node classes whose keys nodes should use, as YAML: EC2NodeClass, NodePool, and what they were called
+    /// before; a file, a directory, or `-` for standard input; repeatable.
+    #[arg(long, value_name = "FILE")]
+    pub(super) nodeclass: Vec<PathBuf>,
+    /// The same, with aliases and launch templates, from `terraform show -json` of a plan or a state; repeatable.
+    #[arg(long, value_name = "FILE")]
+    pub(super) terraform: Vec<PathBuf>,
 }
 
 #[derive(Debug, Default, Args)]

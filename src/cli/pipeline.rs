@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::arguments::{FilterArguments, KeyArguments, ReadingArguments, WindowArguments};
-use super::window;
+use super::{manifest, window};
 use crate::archive::{self, Progress, ReadOptions};
 use crate::correlate::{Case, Evidence, Expectations, Filter, Question, correlate};
 use crate::event::Timestamp;
@@ -54,6 +54,7 @@ pub(super) fn question(
         expectations: Expectations {
             key: keys.expect_key.clone(),
             aliases: keys.alias.iter().cloned().collect(),
+            manifest: manifest::read(keys)?,
         },
         filter: Filter {
             from: window.from,

@@ -3,7 +3,9 @@
 
 use std::fmt;
 
-use super::{LaunchTemplate, Manifest, Mapping, NodeClass, NodePool, Note, NoteKind, Position};
+use super::{
+    LaunchTemplate, Manifest, ManifestError, Mapping, NodeClass, NodePool, Note, NoteKind, Position,
+};
 use crate::event::Text;
 
 /// One object with two meanings.
@@ -24,12 +26,15 @@ pub struct Conflict {
     pub second: Position,
 }
 
+/// Objects of one kind; more than any cluster has.
+const OBJECTS_MAX: usize = 5_000;
+
 impl Manifest {
     /// Takes over all of `other`.
     ///
     /// # Errors
-    /// If an object of `other` is already there, with other keys.
-    pub fn merge(&mut self, other: Self) -> Result<(), Conflict> {
+    /// If an object of `other` is already there, with other keys, or if there are too many objects.
+    pub fn merge(&mut self, other: Self) -> Result<(), ManifestError> {
         for class in other.node_classes {
             self.add_node_class(class)?;
         }
@@ -50,10 +55,11 @@ impl Manifest {
         self.notes.push(Note { kind, position: position.clone(), message: message.to_string() });
     }
 
-    pub(super) fn add_node_class(&mut self, class: NodeClass) -> Result<(), Conflict> {
+    pub(super) fn add_node_class(&mut self, class: NodeClass) -> Result<(), ManifestError> {
         let known =
             self.node_classes.iter().find(|known| (known.kind, &known.name) == (class.kind, &class.name));
         let Some(known) = known else {
+            within_limit(self.node_classes.len(), &class.position)?;
             self.node_classes.push(class);
             return Ok(());
         };
@@ -69,12 +75,13 @@ impl Manifest {
         )
     }
 
-    pub(super) fn add_node_pool(&mut self, pool: NodePool) -> Result<(), Conflict> {
+    pub(super) fn add_node_pool(&mut self, pool: NodePool) -> Result<(), ManifestError> {
         let known = self
             .node_pools
             .iter()
             .find(|known| (&known.name, known.is_provisioner) == (&pool.name, pool.is_provisioner));
         let Some(known) = known else {
+            within_limit(self.node_pools.len(), &pool.position)?;
             self.node_pools.push(pool);
             return Ok(());
         };
@@ -89,12 +96,13 @@ impl Manifest {
         )
     }
 
-    pub(super) fn add_launch_template(&mut self, template: LaunchTemplate) -> Result<(), Conflict> {
+    pub(super) fn add_launch_template(&mut self, template: LaunchTemplate) -> Result<(), ManifestError> {
         let known = self.launch_templates.iter().find(|known| match (&known.id, &template.id) {
             (Some(known), Some(id)) => known == id,
             _ => known.name.is_some() && known.name == template.name,
         });
         let Some(known) = known else {
+            within_limit(self.launch_templates.len(), &template.position)?;
             self.launch_templates.push(template);
             return Ok(());
         };
@@ -110,7 +118,11 @@ impl Manifest {
         )
     }
 
-    pub(super) fn add_alias(&mut self, alias: Text, setting: super::AliasSetting) -> Result<(), Conflict> {
+    pub(super) fn add_alias(
+        &mut self,
+        alias: Text,
+        setting: super::AliasSetting,
+    ) -> Result<(), ManifestError> {
         let Some(known) = self.aliases.get(&alias) else {
             self.aliases.insert(alias, setting);
             return Ok(());
@@ -127,13 +139,21 @@ impl Manifest {
         difference: &'static str,
         first: Position,
         second: Position,
-    ) -> Result<(), Conflict> {
+    ) -> Result<(), ManifestError> {
         if !is_same {
-            return Err(Conflict { object, name, difference, first, second });
+            return Err(Conflict { object, name, difference, first, second }.into());
         }
         self.note(NoteKind::Repeated, &second, format_args!("{object} `{name}` is also set at {first}"));
         Ok(())
     }
+}
+
+fn within_limit(count: usize, position: &Position) -> Result<(), ManifestError> {
+    if count < OBJECTS_MAX {
+        return Ok(());
+    }
+    let message = format!("more than {OBJECTS_MAX} objects of one kind");
+    Err(ManifestError::Malformed { position: position.clone(), message })
 }
 
 /// Whether mappings say the same, wherever they are written.

@@ -11,11 +11,13 @@ mod object;
 mod position;
 mod settings;
 mod template;
+mod terraform;
 mod tree;
 mod yaml;
 
 pub use merge::Conflict;
 pub use position::Position;
+pub use terraform::parse_terraform;
 pub use yaml::parse_yaml;
 
 use std::collections::BTreeMap;
@@ -79,7 +81,8 @@ pub enum NodeClassKind {
 /// One block device mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {
-    /// Device name; `None` for EKS Auto Mode's one storage setting, and for a name that is a placeholder.
+    /// Device name as written, which may be a placeholder; `None` for EKS Auto Mode's one storage setting, which
+    /// holds for all volumes.
     pub device: Option<Text>,
     /// Whether `rootVolume` is set.
     pub is_root: bool,

@@ -169,7 +169,7 @@ impl<'a> Reader<'a> {
 
     fn add_node_class(&mut self, class: NodeClass) -> Result<(), ManifestError> {
         self.note_uncovered_volumes(&class);
-        Ok(self.manifest.add_node_class(class)?)
+        self.manifest.add_node_class(class)
     }
 
     /// A volume that the AMI brings and the node class does not map is left to the account's defaults.
@@ -193,7 +193,12 @@ impl<'a> Reader<'a> {
                 mapping.kms_key.is_some() || mapping.encrypted == Encryption::Unresolved
             });
             // A device name that is not known may be this one.
-            if !is_covered && class.mappings.iter().all(|mapping| mapping.device.is_some()) {
+            if !is_covered
+                && class
+                    .mappings
+                    .iter()
+                    .all(|mapping| mapping.device.as_deref().is_some_and(|device| !is_placeholder(device)))
+            {
                 let position = mapping.map_or(&class.position, |mapping| &mapping.position).clone();
                 let message = format!(
                     "node class `{}` names no key for `{device}`, {what} of its AMI family",
@@ -215,7 +220,7 @@ impl<'a> Reader<'a> {
             };
             Some((kind, reference.text_of("name")?.into()))
         });
-        Ok(self.manifest.add_node_pool(NodePool { name, node_class, is_provisioner: false, position })?)
+        self.manifest.add_node_pool(NodePool { name, node_class, is_provisioner: false, position })
     }
 
     fn read_provisioner(&mut self, tree: &Tree, directives: &[Directive]) -> Result<(), ManifestError> {
@@ -243,7 +248,7 @@ impl<'a> Reader<'a> {
             };
             self.add_node_class(class)?;
         }
-        Ok(self.manifest.add_node_pool(NodePool { name, node_class, is_provisioner: true, position })?)
+        self.manifest.add_node_pool(NodePool { name, node_class, is_provisioner: true, position })
     }
 }
 

@@ -81,7 +81,7 @@ impl Settings<'_> {
             _ => return Err(self.source.malformed(tree, "a block device mapping must be a mapping")),
         }
         let device = tree.get("deviceName");
-        let name = device.and_then(Tree::text).filter(|name| KeyForm::of(name) != KeyForm::Placeholder);
+        let name = device.and_then(Tree::text);
         let shown = name.map_or_else(|| "a device".to_owned(), |name| format!("`{name}`"));
         let ebs = tree.get("ebs");
         let mut mapping = Mapping {
