@@ -14,9 +14,8 @@ use super::output::{TOOL, layout, put_in_place};
 use super::pipeline::{self, Answer};
 use super::progress::Bar;
 use super::wait::{self, Look, Patience};
-use super::{Outcome, window};
+use super::{Outcome, manifest, window};
 use crate::correlate::{Case, Question};
-use crate::manifest::Manifest;
 use crate::report::{self, Style};
 use crate::verify::{Demand, Outcome as Verdict, Verification, Wait, WaitEnd, verify};
 
@@ -103,13 +102,14 @@ impl Look for Reading {
 
 pub(super) fn run(arguments: &Verify, is_quiet: bool) -> anyhow::Result<Outcome> {
     let question = Arc::new(pipeline::question(&arguments.window, &arguments.filter, &arguments.keys)?);
+    manifest::check_standard_input(&arguments.sources, &arguments.keys)?;
     let patience = patience(arguments)?;
     for path in files(&arguments.output) {
         check(path, arguments.output.force)?;
     }
     let Some(patience) = patience else {
         let reading = look(arguments, &question, is_quiet)?;
-        return conclude(arguments, &reading, None, is_quiet);
+        return conclude(arguments, &question, &reading, None, is_quiet);
     };
     let (again, asked) = (arguments.clone(), Arc::clone(&question));
     // The bar of each look would hide what is being waited for.
@@ -118,7 +118,7 @@ pub(super) fn run(arguments: &Verify, is_quiet: bool) -> anyhow::Result<Outcome>
         Some(reading) => reading,
         None => judge(Answer { case: Case::default(), findings: Vec::new() }, arguments, &question),
     };
-    let outcome = conclude(arguments, &reading, Some(wait), is_quiet)?;
+    let outcome = conclude(arguments, &question, &reading, Some(wait), is_quiet)?;
     // Who stopped the wait has a part of the answer.
     let is_partial = wait.ended == WaitEnd::Interrupted && outcome == Outcome::Done;
     Ok(if is_partial { Outcome::Inconclusive } else { outcome })
@@ -135,10 +135,9 @@ fn look(arguments: &Verify, question: &Question, is_quiet: bool) -> anyhow::Resu
 }
 
 fn judge(answer: Answer, arguments: &Verify, question: &Question) -> Reading {
-    let manifest = Manifest::default();
     let demand = Demand {
         filter: &question.filter,
-        manifest: &manifest,
+        expectations: &question.expectations,
         nodes_min: usize::try_from(arguments.min_nodes).unwrap_or(usize::MAX),
     };
     let verification = verify(&answer.case, &answer.findings, demand);
@@ -180,6 +179,7 @@ fn check(path: &Path, is_forced: bool) -> anyhow::Result<()> {
 /// Writes the result everywhere it is wanted.
 fn conclude(
     arguments: &Verify,
+    question: &Question,
     reading: &Reading,
     wait: Option<Wait>,
     is_quiet: bool,
@@ -196,6 +196,9 @@ fn conclude(
         put_in_place(path, true, |out| report::write_verification_markdown(out, case, verification, wait))?;
     }
     write(output.output, reading, wait).context("writing to standard output")?;
+    if !is_quiet {
+        manifest::write_summary(&question.expectations, case)?;
+    }
     let mut err = anstream::AutoStream::auto(io::stderr().lock());
     if output.annotations.is_some() {
         // GitHub reads both streams; standard output is for the result.

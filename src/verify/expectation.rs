@@ -7,6 +7,7 @@
 use super::{Assertion, Check, Context};
 use crate::correlate::{Confidence, ConfiguredMappings, DefaultKey, DeviceKey, KeySource, Node, WrittenKey};
 use crate::event::{BlockDevice, Detail, Id, LaunchedInstance, Text};
+use crate::manifest::Encryption;
 use crate::rules::wording::plain;
 
 const NAME_THE_KEY: &str = "name the key (kmsKeyID of the node class's blockDeviceMappings), or say with --expect-key which key is meant";
@@ -89,7 +90,7 @@ pub(super) fn read(context: &Context<'_>, node: &Node, configured: &Configured<'
         let assertion = match (&device.key.written, &device.key.key_arn) {
             (Some(written), Some(arn)) => {
                 expectation.keys.push(arn.clone());
-                resolved(node, device, part.as_deref(), written, arn)
+                resolved(context, node, device, part.as_deref(), (written, arn))
             }
             (Some(written), None) => {
                 expectation.unresolved += 1;
@@ -123,14 +124,40 @@ fn for_device(device: &DeviceKey) -> String {
     device.device.as_deref().map_or_else(String::new, |name| format!(" for {}", plain(name)))
 }
 
-fn resolved(node: &Node, device: &DeviceKey, part: Option<&str>, written: &Text, arn: &Text) -> Assertion {
-    let written_as = if written == arn { String::new() } else { format!(" (written as {})", plain(written)) };
+fn resolved(
+    context: &Context<'_>,
+    node: &Node,
+    device: &DeviceKey,
+    part: Option<&str>,
+    (written, arn): (&Text, &Text),
+) -> Assertion {
+    let written_as = if written == arn {
+        String::new()
+    } else if is_told(context, node, written) {
+        format!(" (written as {}, which --alias or Terraform resolves)", plain(written))
+    } else {
+        format!(" (written as {})", plain(written))
+    };
     let source = source_words(device.key.source);
     let text = format!("{source} asks for {}{written_as}{}", plain(arn), for_device(device));
     let mut assertion = Assertion::of_node(Check::KeyExpected, node, part, capital(&text));
     assertion.expected_key = Some(arn.clone());
     assertion.evidence.clone_from(&device.key.evidence);
     assertion
+}
+
+/// Whether an alias is resolved by what the user gave, for want of an event that says so.
+fn is_told(context: &Context<'_>, node: &Node, written: &str) -> bool {
+    let alias = WrittenKey::read(written, &node.account_id, &node.region);
+    let (WrittenKey::Alias { name, .. }, Some(at)) = (&alias, node.launched_at) else {
+        return false;
+    };
+    let is_alias = |given: &Text| WrittenKey::read(given, &node.account_id, &node.region) == alias;
+    let is_requested = node.timeline.iter().any(|entry| {
+        matches!(&context.case.events[entry.event as usize].detail,
+            Detail::Kms(kms) if kms.requested_key.as_ref().is_some_and(is_alias))
+    });
+    !is_requested && &**name != "alias/aws/ebs" && context.case.history.alias_target(&alias, at).is_none()
 }
 
 fn unresolved(
@@ -169,6 +196,28 @@ fn unresolved(
     )
 }
 
+/// What the configuration that names no key says of a device: whether it is encrypted, and from which snapshot.
+fn settings(
+    context: &Context<'_>,
+    node: &Node,
+    device: &DeviceKey,
+    configured: &Configured<'_>,
+) -> (Option<bool>, Option<Text>) {
+    if device.key.source == KeySource::NodeClass {
+        let Some(mapping) = context.mapping(node, device.device.as_ref()) else {
+            return (None, None);
+        };
+        let encrypted = match mapping.encrypted {
+            Encryption::On => Some(true),
+            Encryption::Off => Some(false),
+            Encryption::NotSaid | Encryption::Unresolved => None,
+        };
+        return (encrypted, mapping.snapshot_id.clone());
+    }
+    let mapping = configured.mappings().find(|mapping| mapping.device == device.device);
+    mapping.map_or((None, None), |mapping| (mapping.encrypted, mapping.snapshot_id.clone()))
+}
+
 /// A device without a key, and the account's default key where the archive shows it.
 fn unnamed(
     context: &Context<'_>,
@@ -178,9 +227,8 @@ fn unnamed(
     configured: &Configured<'_>,
 ) -> (Assertion, Option<Text>) {
     let source = source_words(device.key.source);
-    let mapping = configured.mappings().find(|mapping| mapping.device == device.device);
-    let snapshot = mapping.and_then(|mapping| mapping.snapshot_id.as_deref());
-    let encrypted = match mapping.and_then(|mapping| mapping.encrypted) {
+    let (encrypted, snapshot) = settings(context, node, device, configured);
+    let encrypted = match encrypted {
         Some(true) => " (encrypted: true, without a key)",
         Some(false) => " (encrypted: false)",
         None => "",
@@ -203,7 +251,7 @@ fn unnamed(
         );
         return (assertion.inconclusive(why, NAME_THE_KEY), None);
     }
-    if let (Some(default), None) = (default, snapshot)
+    if let (Some(default), None) = (default, &snapshot)
         && let (DefaultKey::Key(_), Some(at)) = (&default.value, node.launched_at)
         && let Some(arn) = history.default_key_arn(&default.value, default.time.max(at))
     {
@@ -218,15 +266,10 @@ fn unnamed(
         assertion.evidence.push(context.event_id(default.event));
         return (assertion, Some(arn));
     }
-    if context.is_partly_shown(node) && device.key.source == KeySource::NodeClass {
-        let why = "a template directive stands for a part of the node class: the key may be set there";
-        let remedy = "the manifest as it is applied (rendered, substituted), or --expect-key";
-        return (assertion.inconclusive(why, remedy), None);
-    }
     let why = match snapshot {
         Some(snapshot) => format!(
             "the volume is made from {}: it keeps the snapshot's key, or takes the account's default",
-            plain(snapshot)
+            plain(&snapshot)
         ),
         None => "the account's default key for EBS, or the image's snapshot, decides; the archive does not show a \
                  default that was set before the launch"

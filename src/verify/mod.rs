@@ -19,9 +19,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::correlate::{Case, Confidence, Filter, KeyVerdict, Node, Place};
+use crate::correlate::{Case, Confidence, Expectations, Filter, KeyVerdict, Node, Place};
 use crate::event::{Id, Text, Timestamp};
-use crate::manifest::Manifest;
 use crate::rules::{Finding, Subject, SubjectKind};
 
 /// How long after an event CloudTrail may still deliver what happened at the same time, in seconds. Until the
@@ -33,8 +32,8 @@ pub const DELIVERY_SECONDS_MAX: i64 = 900;
 pub struct Demand<'a> {
     /// The filter that the case was made with.
     pub filter: &'a Filter,
-    /// The manifests that expectations come from; empty where none were given.
-    pub manifest: &'a Manifest,
+    /// What the user said about keys when the case was made.
+    pub expectations: &'a Expectations,
     /// How many nodes must have been launched for the proof to count; at least 1.
     pub nodes_min: usize,
 }

@@ -4,7 +4,7 @@
 //! go out: a node class that no node was launched of is not proven by the nodes of another.
 
 use super::{Assertion, Check, Context, Location, Notice};
-use crate::correlate::{DeviceKey, Node, Provisioner};
+use crate::correlate::{DeviceKey, Node};
 use crate::event::Text;
 use crate::manifest::{KeyForm, Mapping, NodeClass, NodeClassKind, NoteKind, Position};
 use crate::rules::wording::plain;
@@ -41,19 +41,19 @@ fn mapping_of<'a>(mappings: &'a [Mapping], device: Option<&Text>) -> Option<&'a 
 impl<'a> Context<'a> {
     /// The node's class, if a manifest holds it.
     pub(super) fn node_class(&self, node: &Node) -> Option<&'a NodeClass> {
-        self.demand.manifest.node_class_of(
-            node.provisioner == Provisioner::EksAutoMode,
-            node.nodeclass.as_deref(),
-            node.nodepool.as_deref(),
-        )
+        self.demand.expectations.node_class_of(node)
     }
 
-    fn mapping(&self, node: &Node, device: Option<&Text>) -> Option<&'a Mapping> {
+    /// The manifest's mapping of a node's device.
+    pub(super) fn mapping(&self, node: &Node, device: Option<&Text>) -> Option<&'a Mapping> {
         if let Some(class) = self.node_class(node) {
             return mapping_of(&class.mappings, device);
         }
         let template = node.launch_template.as_ref()?;
-        mapping_of(&self.demand.manifest.launch_template(Some(&template.id), None)?.mappings, device)
+        mapping_of(
+            &self.demand.expectations.manifest.launch_template(Some(&template.id), None)?.mappings,
+            device,
+        )
     }
 
     /// Where a manifest sets the key of a device.
@@ -89,6 +89,14 @@ impl<'a> Context<'a> {
         if device.key.source != crate::correlate::KeySource::NodeClass {
             return None;
         }
+        if let Some(unread) = self.node_class(node).and_then(|class| class.unread.as_ref())
+            && device.key.written.as_ref() == Some(unread)
+        {
+            return Some((
+                "a part of the node class is filled in elsewhere: a key may be set there".to_owned(),
+                "the manifest as it is applied (rendered, substituted), or --expect-key".to_owned(),
+            ));
+        }
         let key = self.mapping(node, device.device.as_ref())?.kms_key.as_ref()?;
         let (why, remedy) = match key.form {
             KeyForm::Key => return None,
@@ -109,19 +117,13 @@ impl<'a> Context<'a> {
         Some((why.to_owned(), remedy.to_owned()))
     }
 
-    /// Whether a part of the node's class is left to a template, so that a key may be set that the manifest does not
-    /// show.
-    pub(super) fn is_partly_shown(&self, node: &Node) -> bool {
-        self.node_class(node).is_some_and(|class| class.unread.is_some())
-    }
-
     /// One assertion per given node class: that a node of it was launched. With a filter for nodepools, only
     /// classes of those pools.
     pub(super) fn node_classes_launched(&self, judged: &[&Node]) -> Vec<Assertion> {
         let pools = &self.demand.filter.nodepools;
         let is_wanted = |class: &NodeClass| {
             pools.is_empty()
-                || self.demand.manifest.node_pools.iter().any(|pool| {
+                || self.demand.expectations.manifest.node_pools.iter().any(|pool| {
                     pools.contains(&pool.name)
                         && pool
                             .node_class
@@ -129,7 +131,7 @@ impl<'a> Context<'a> {
                             .is_some_and(|(kind, name)| (*kind, name) == (class.kind, &class.name))
                 })
         };
-        let classes = self.demand.manifest.node_classes.iter().filter(|class| is_wanted(class));
+        let classes = self.demand.expectations.manifest.node_classes.iter().filter(|class| is_wanted(class));
         classes
             .map(|class| {
                 let nodes = judged
@@ -160,7 +162,7 @@ impl<'a> Context<'a> {
 
     /// What the manifests themselves need said, and nodes that they say nothing of.
     pub(super) fn manifest_notices(&self) -> Vec<Notice> {
-        let manifest = self.demand.manifest;
+        let manifest = &self.demand.expectations.manifest;
         let mut notices: Vec<Notice> = manifest
             .notes
             .iter()
