@@ -317,3 +317,6 @@ fn object(
     }
     Value::Mapping(found)
 }
+
+#[cfg(test)]
+mod tests;

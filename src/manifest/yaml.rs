@@ -197,3 +197,6 @@ impl<'de> Visitor<'de> for ValueVisitor {
         Ok(Value::Mapping(fields))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,6 +113,14 @@ fn advice(expectations: &Expectations, case: &Case) -> Vec<String> {
             listed(&names)
         ));
     }
+    let changed = case.nodes.iter().filter(|node| !node.template_keys.is_empty()).count();
+    if changed > 0 {
+        advice.push(format!(
+            "{changed} {} launched when another key was configured than the node class names now; `keytrail explain` \
+             shows both",
+            if changed == 1 { "node was" } else { "nodes were" }
+        ));
+    }
     for (name, clusters) in clusters.into_iter().filter(|(_, clusters)| clusters.len() > 1) {
         let clusters: Vec<&str> = clusters.into_iter().map(|cluster| &**cluster).collect();
         advice.push(format!(

@@ -8,6 +8,7 @@ use crate::correlate::{
     TimelineRole, Volume, VolumeOutcome, VolumeRole, is_same_key,
 };
 use crate::event::{Denial, DenialKind, Event, ExplicitDenyIn, Text, Timestamp};
+use crate::manifest::KeyForm;
 use crate::report::abbreviate::{limited, short_key, short_principal};
 use crate::report::document::contract_name;
 
@@ -229,8 +230,12 @@ fn unknown_sentence(node: &Node, launch: &[&Volume], expected: &[&ExpectedKey]) 
     let unresolved = expected.iter().find(|key| key.key_arn.is_none()).and_then(|key| key.written.as_ref());
     if let (Some(alias), false) = (unresolved, launch.is_empty()) {
         let keys: Vec<String> = node.used_keys.iter().map(|key| short_key(&cut(key))).take(3).collect();
+        let why = match KeyForm::of(alias) {
+            KeyForm::Key => "no record shows the alias's key",
+            _ => "the manifest has no key in its place, but what is to become one",
+        };
         return format!(
-            "Its volumes are under {}; whether that is {} cannot be told: no record shows the alias's key.",
+            "Its volumes are under {}; whether that is {} cannot be told: {why}.",
             keys.join(", "),
             cut(alias)
         );
