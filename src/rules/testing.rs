@@ -169,6 +169,18 @@ impl Log {
         self.launch_as(letter, at, &karpenter(Some("ec2fleet.amazonaws.com")), "spot")
     }
 
+    /// Karpenter's fleet launches one node from an image whose root is on instance store.
+    pub(crate) fn launch_on_instance_store(&mut self, letter: &str, at: &str) -> &mut Self {
+        self.launch(letter, at);
+        if let Some(record) = self.records.last_mut() {
+            *record = record.replace(
+                r#""rootDeviceName":"/dev/xvda""#,
+                r#""rootDeviceName":"/dev/sda1","rootDeviceType":"instance-store""#,
+            );
+        }
+        self
+    }
+
     pub(crate) fn launch_as(&mut self, letter: &str, at: &str, identity: &str, lifecycle: &str) -> &mut Self {
         let (instance, fleet, request) = (instance(letter), fleet(letter), request(letter));
         let tags = tags(letter, &self.nodepool.clone().unwrap_or_else(|| "default".to_owned()));
@@ -404,8 +416,16 @@ impl Log {
         self.by_terraform(at, ("kms", call), &rest)
     }
 
-    /// Parses and correlates the records.
+    /// Parses and correlates the records; all launches count.
     pub(crate) fn case(&self) -> Case {
+        self.case_for(&Question {
+            filter: Filter { all_launches: true, ..Filter::default() },
+            ..Question::default()
+        })
+    }
+
+    /// Parses and correlates the records.
+    pub(crate) fn case_for(&self, question: &Question) -> Case {
         let mut parser = EventParser::default();
         let mut coverage = self.coverage.clone();
         let mut events = Vec::new();
@@ -425,9 +445,7 @@ impl Log {
             }
         }
         coverage.objects.read += 1;
-        let question =
-            Question { filter: Filter { all_launches: true, ..Filter::default() }, ..Question::default() };
-        correlate(Evidence::gather(events), coverage, &question)
+        correlate(Evidence::gather(events), coverage, question)
     }
 }
 

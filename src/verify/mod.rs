@@ -479,3 +479,6 @@ impl Assertion {
         self
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 //! A node comes in, its assertions go out, in the order of [`Check`]. Volumes attached later are not judged.
 
 use super::expectation::{self, Configured, Expectation};
-use super::{Assertion, Check, Context, volume};
+use super::{Assertion, Check, Context, Outcome, volume};
 use crate::correlate::{Confidence, KeyVerdict, Node, TimelineRole, Volume, VolumeOutcome, VolumeRole};
 use crate::event::{Id, Text};
 use crate::rules::wording::{count, list, plain};
@@ -17,9 +17,10 @@ pub(super) fn assertions(context: &Context<'_>, node: &Node) -> Vec<Assertion> {
     let mut expectation = expectation::read(context, node, &configured);
     let mut assertions = std::mem::take(&mut expectation.assertions);
     let refusals = refusals(context, node);
-    let is_refused = !refusals.is_empty();
+    let is_refused = refusals.iter().any(|assertion| assertion.result == Outcome::Fail);
     assertions.extend(refusals);
     if !is_refused || used_volumes(node) > 0 {
+        // Where nothing but a refusal is known, no volume came to be.
         assertions.push(encrypted(context, node, &configured));
     }
     assertions.extend(volume::assertions(context, node, &expectation));
