@@ -17,6 +17,7 @@ use super::wait::{self, Look, Patience};
 use super::{Outcome, manifest, window};
 use crate::correlate::{Case, Question};
 use crate::report::{self, Style};
+use crate::source::disk;
 use crate::verify::{Demand, Outcome as Verdict, Verification, Wait, WaitEnd, verify};
 
 #[derive(Clone, Debug, Args)]
@@ -126,12 +127,20 @@ pub(super) fn run(arguments: &Verify, is_quiet: bool) -> anyhow::Result<Outcome>
 
 /// Reads the sources once, and judges what they say.
 fn look(arguments: &Verify, question: &Question, is_quiet: bool) -> anyhow::Result<Reading> {
-    let objects = pipeline::list(&arguments.sources)?;
+    let objects = match pipeline::list(&arguments.sources) {
+        Err(error) if arguments.wait.is_some() && is_yet_empty(&error) => Vec::new(),
+        listed => listed?,
+    };
     let bar = Bar::new(is_quiet);
     let options = pipeline::read_options(&arguments.reading);
     let answer = pipeline::answer(&objects, &options, question, &bar);
     bar.finish();
     Ok(judge(answer, arguments, question))
+}
+
+/// Whether a directory holds nothing: what is waited for may be copied there.
+fn is_yet_empty(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(disk::ListError::EmptyDirectory { .. }))
 }
 
 fn judge(answer: Answer, arguments: &Verify, question: &Question) -> Reading {

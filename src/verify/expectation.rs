@@ -243,7 +243,7 @@ fn unnamed(
         .default_key_changes(&place)
         .iter()
         .find(|change| context.first_launches.get(&place).is_some_and(|first| change.time > *first));
-    if let Some(changed) = changed {
+    if let (Some(changed), None) = (changed, &snapshot) {
         assertion.evidence.push(context.event_id(changed.event));
         let why = format!(
             "the account's default key decides, and it was changed at {}, between or after the launches",

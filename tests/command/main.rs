@@ -5,3 +5,4 @@ mod filters;
 mod keytrail;
 mod screen;
 mod sources;
+mod verify;

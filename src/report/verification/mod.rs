@@ -52,3 +52,6 @@ fn sentence(assertion: &Assertion) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;
