@@ -89,7 +89,7 @@ pub(super) fn page(case: &Case, verification: &Verification, wait: Option<Wait>,
     for (outcome, heading) in [(Outcome::Fail, "Failed"), (Outcome::Inconclusive, "Inconclusive")] {
         page.section(
             &format!("\n### {heading}\n\n| Check | Node | What was found | Evidence |\n|---|---|---|---|\n"),
-            with(verification, outcome).map(|assertion| row(assertion)),
+            with(verification, outcome).map(row),
             usize::MAX,
             "assertions",
         );
@@ -121,7 +121,7 @@ pub(super) fn page(case: &Case, verification: &Verification, wait: Option<Wait>,
     );
     page.section(
         "\n### Passed\n\n| Check | Node | What was found | Evidence |\n|---|---|---|---|\n",
-        with(verification, Outcome::Pass).map(|assertion| row(assertion)),
+        with(verification, Outcome::Pass).map(row),
         PASSED_ROWS_MAX,
         "assertions",
     );
