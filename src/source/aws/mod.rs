@@ -5,6 +5,8 @@
 //! nothing here runs unless a source in AWS was asked for.
 
 mod failure;
+mod repeat;
+pub mod s3;
 mod session;
 
 pub use failure::{AwsError, Refuser};
