@@ -4,6 +4,8 @@
 //! Nothing here looks into the bytes: whether an object is a log is for `archive` to find out, and
 //! the kinds of source must differ nowhere above this module.
 
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod disk;
 
 use std::fmt;
