@@ -117,10 +117,11 @@ impl Remote {
     fn notes(&self, case: &Case) -> Vec<String> {
         let mut notes = Vec::new();
         if let Some(what) = described(&self.selection) {
-            notes.push(format!(
-                "read:  of S3 only {what}; {} folders and objects were left out (--lookback, --key-account widen it)",
-                self.left_out
-            ));
+            let left_out = match self.left_out {
+                0 => String::new(),
+                count => format!("; {count} folders or objects outside of it were left out"),
+            };
+            notes.push(format!("read:  of S3 only {what}{left_out}"));
         }
         match self.session.retries().count() {
             0 => {}
