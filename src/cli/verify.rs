@@ -13,6 +13,7 @@ use super::arguments::{FilterArguments, KeyArguments, ReadingArguments, WindowAr
 use super::output::{TOOL, layout, put_in_place};
 use super::pipeline::{self, Answer};
 use super::progress::Bar;
+use super::sources::{AwsArguments, NothingListed, Sources};
 use super::wait::{self, Look, Patience};
 use super::{Outcome, manifest, window};
 use crate::correlate::{Case, Question};
@@ -45,6 +46,8 @@ pub(super) struct Verify {
     output: VerifyOutput,
     #[command(flatten)]
     reading: ReadingArguments,
+    #[command(flatten)]
+    aws: AwsArguments,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -93,6 +96,8 @@ enum Annotations {
 struct Reading {
     answer: Answer,
     verification: Verification,
+    /// Where it was read; `None` where nothing was.
+    sources: Option<Sources>,
 }
 
 impl Look for Reading {
@@ -127,20 +132,26 @@ pub(super) fn run(arguments: &Verify, is_quiet: bool) -> anyhow::Result<Outcome>
 
 /// Reads the sources once, and judges what they say.
 fn look(arguments: &Verify, question: &Question, is_quiet: bool) -> anyhow::Result<Reading> {
-    let objects = match pipeline::list(&arguments.sources) {
-        Err(error) if arguments.wait.is_some() && is_yet_empty(&error) => Vec::new(),
-        listed => listed?,
+    let (aws, keys) = (&arguments.aws, &arguments.keys);
+    let sources = match Sources::list(&arguments.sources, aws, &question.filter, keys, is_quiet) {
+        Err(error) if arguments.wait.is_some() && is_yet_empty(&error) => None,
+        listed => Some(listed?),
     };
     let bar = Bar::new(is_quiet);
     let options = pipeline::read_options(&arguments.reading);
-    let answer = pipeline::answer(&objects, &options, question, &bar);
+    let objects = sources.as_ref().map_or(&[][..], |sources| &sources.objects);
+    let answer = pipeline::answer(objects, &options, question, &bar);
     bar.finish();
-    Ok(judge(answer, arguments, question))
+    if let Some(sources) = &sources {
+        sources.check(&answer.case)?;
+    }
+    Ok(Reading { sources, ..judge(answer, arguments, question) })
 }
 
-/// Whether a directory holds nothing: what is waited for may be copied there.
+/// Whether a source holds nothing: what is waited for may still come there.
 fn is_yet_empty(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(disk::ListError::EmptyDirectory { .. }))
+        || error.is::<NothingListed>()
 }
 
 fn judge(answer: Answer, arguments: &Verify, question: &Question) -> Reading {
@@ -150,7 +161,7 @@ fn judge(answer: Answer, arguments: &Verify, question: &Question) -> Reading {
         nodes_min: usize::try_from(arguments.min_nodes).unwrap_or(usize::MAX),
     };
     let verification = verify(&answer.case, &answer.findings, demand);
-    Reading { answer, verification }
+    Reading { answer, verification, sources: None }
 }
 
 fn patience(arguments: &Verify) -> anyhow::Result<Option<Patience>> {
@@ -161,7 +172,8 @@ fn patience(arguments: &Verify) -> anyhow::Result<Option<Patience>> {
         bail!("--wait: standard input can be read only once; name a source that grows");
     }
     let seconds = |option: &str, text: &str| -> anyhow::Result<u64> {
-        Ok(u64::try_from(window::duration(option, text)?).unwrap_or_default().max(1))
+        let seconds = window::seconds(text).with_context(|| format!("{option} {text}"))?;
+        Ok(u64::try_from(seconds).unwrap_or_default().max(1))
     };
     Ok(Some(Patience {
         seconds_max: seconds("--wait", text)?,
@@ -193,7 +205,7 @@ fn conclude(
     wait: Option<Wait>,
     is_quiet: bool,
 ) -> anyhow::Result<Outcome> {
-    let Reading { answer, verification } = reading;
+    let Reading { answer, verification, sources } = reading;
     let (case, output) = (&answer.case, &arguments.output);
     if let Some(path) = &output.junit {
         put_in_place(path, true, |out| report::write_junit(out, verification))?;
@@ -219,6 +231,10 @@ fn conclude(
         }
         report::write_summary(&mut err, case, &[], Style::coloured())?;
     }
+    drop(err);
+    if let Some(sources) = sources {
+        sources.conclude(case, is_quiet)?;
+    }
     Ok(match verification.result {
         Verdict::Pass => Outcome::Done,
         Verdict::Fail => Outcome::Failed,
@@ -227,7 +243,7 @@ fn conclude(
 }
 
 fn write(format: VerifyFormat, reading: &Reading, wait: Option<Wait>) -> io::Result<()> {
-    let Reading { answer, verification } = reading;
+    let Reading { answer, verification, .. } = reading;
     let mut out = io::stdout().lock();
     match format {
         VerifyFormat::Table => {
