@@ -12,9 +12,9 @@ use crate::report::{self, Style};
 use crate::rules::Severity;
 
 pub(super) fn run(arguments: &Analyze, is_quiet: bool) -> anyhow::Result<Outcome> {
+    manifest::check_standard_input(&arguments.sources, &arguments.keys)?;
     let question = pipeline::question(&arguments.window, &arguments.filter, &arguments.keys)?;
     output::check(&arguments.output)?;
-    manifest::check_standard_input(&arguments.sources, &arguments.keys)?;
     let objects = pipeline::list(&arguments.sources)?;
     let bar = Bar::new(is_quiet);
     let options = pipeline::read_options(&arguments.reading);

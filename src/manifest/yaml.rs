@@ -46,7 +46,7 @@ pub(super) fn read_into(manifest: &mut Manifest, source: &Source, text: &str) ->
         if is_template {
             tree.unmask();
         }
-        reader.read(&tree, &directives_of(&directives, &starts, tree.line))?;
+        reader.read(&tree, directives_of(&directives, &starts, tree.line))?;
     }
     reader.finish();
     Ok(())
