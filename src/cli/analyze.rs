@@ -13,9 +13,9 @@ use crate::report::{self, Style};
 use crate::rules::Severity;
 
 pub(super) fn run(arguments: &Analyze, is_quiet: bool) -> anyhow::Result<Outcome> {
+    manifest::check_standard_input(&arguments.sources, &arguments.keys)?;
     let question = pipeline::question(&arguments.window, &arguments.filter, &arguments.keys)?;
     output::check(&arguments.output)?;
-    manifest::check_standard_input(&arguments.sources, &arguments.keys)?;
     let sources =
         Sources::list(&arguments.sources, &arguments.aws, &question.filter, &arguments.keys, is_quiet)?;
     let bar = Bar::new(is_quiet);
@@ -29,10 +29,10 @@ pub(super) fn run(arguments: &Analyze, is_quiet: bool) -> anyhow::Result<Outcome
     });
     let next: Vec<&str> = next.iter().map(String::as_str).collect();
     conclude(&answer, &arguments.output, is_quiet, &next)?;
+    sources.conclude(&answer.case, is_quiet)?;
     if !is_quiet {
         manifest::write_summary(&question.expectations, &answer.case)?;
     }
-    sources.conclude(&answer.case, is_quiet)?;
     let is_lossy = !answer.case.coverage.losses.is_empty();
     let is_too_severe = arguments.fail_on.is_some_and(|limit| {
         // A wrong key is wrong even where no rule can say where it came from.

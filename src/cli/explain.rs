@@ -16,10 +16,10 @@ use crate::correlate::{Case, KeyVerdict, Node};
 use crate::report::{self, Explanation, Style, SubjectError};
 
 pub(super) fn run(arguments: &Explain, is_quiet: bool) -> anyhow::Result<Outcome> {
+    manifest::check_standard_input(&arguments.sources, &arguments.keys)?;
     let mut question = pipeline::question(&arguments.window, &arguments.filter, &arguments.keys)?;
     // Who asks for an instance by its id wants it whoever launched it.
     question.filter.all_launches = true;
-    manifest::check_standard_input(&arguments.sources, &arguments.keys)?;
     let sources =
         Sources::list(&arguments.sources, &arguments.aws, &question.filter, &arguments.keys, is_quiet)?;
     let bar = Bar::new(is_quiet);

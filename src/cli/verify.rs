@@ -107,8 +107,8 @@ impl Look for Reading {
 }
 
 pub(super) fn run(arguments: &Verify, is_quiet: bool) -> anyhow::Result<Outcome> {
-    let question = Arc::new(pipeline::question(&arguments.window, &arguments.filter, &arguments.keys)?);
     manifest::check_standard_input(&arguments.sources, &arguments.keys)?;
+    let question = Arc::new(pipeline::question(&arguments.window, &arguments.filter, &arguments.keys)?);
     let patience = patience(arguments)?;
     for path in files(&arguments.output) {
         check(path, arguments.output.force)?;

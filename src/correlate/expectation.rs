@@ -92,7 +92,6 @@ impl Resolver<'_> {
             .expectations
             .aliases
             .iter()
-            .map(|(given, key)| (given, key))
             .chain(self.expectations.manifest.aliases.iter().map(|(given, setting)| (given, &setting.key)))
             .find(|(given, _)| WrittenKey::read(given, account_id, region) == alias);
         match told {

@@ -141,7 +141,7 @@ impl Manifest {
         second: Position,
     ) -> Result<(), ManifestError> {
         if !is_same {
-            return Err(Conflict { object, name, difference, first, second }.into());
+            return Err(Box::new(Conflict { object, name, difference, first, second }).into());
         }
         self.note(NoteKind::Repeated, &second, format_args!("{object} `{name}` is also set at {first}"));
         Ok(())

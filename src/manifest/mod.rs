@@ -213,7 +213,7 @@ pub enum ManifestError {
     },
     /// One object is given twice, with different keys.
     #[error(transparent)]
-    Conflict(#[from] Conflict),
+    Conflict(#[from] Box<Conflict>),
 }
 
 impl Manifest {

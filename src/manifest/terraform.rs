@@ -166,7 +166,7 @@ impl Reading<'_> {
         if text("chart").contains("karpenter") || text("name").contains("karpenter") {
             let message = "a Helm release may hold node classes, which are not read: give `helm get manifest` \
                            of it with --nodeclass";
-            self.manifest.note(NoteKind::Ignored, &source.position(1, 1), message);
+            self.manifest.note(NoteKind::Unresolved, &source.position(1, 1), message);
         }
     }
 

@@ -46,7 +46,7 @@ pub(super) fn read_into(manifest: &mut Manifest, source: &Source, text: &str) ->
         if is_template {
             tree.unmask();
         }
-        reader.read(&tree, &directives_of(&directives, &starts, tree.line))?;
+        reader.read(&tree, directives_of(&directives, &starts, tree.line))?;
     }
     reader.finish();
     Ok(())
@@ -76,7 +76,10 @@ fn malformed(source: &Source, error: &Error, is_template: bool) -> ManifestError
         let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX).max(1);
         (number(location.line()), number(location.column()))
     });
-    let mut message = error.to_string();
+    // The position is said before the message, and the options are none of the user's.
+    let message = error.to_string();
+    let message = message.split(" at line ").next().unwrap_or_default();
+    let mut message = message.replace(", set DuplicateKeyPolicy in Options if acceptable", "");
     if is_template {
         message.push_str("; the text is a template: render it first (`helm template`)");
     }

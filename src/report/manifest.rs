@@ -53,6 +53,11 @@ pub fn write_manifest_summary(
             _ => parts.push(format!("{count} {several}")),
         }
     }
+    match manifest.notes.iter().filter(|note| note.kind == NoteKind::Ignored).count() {
+        0 => {}
+        1 => parts.push("1 file with other things".to_owned()),
+        count => parts.push(format!("{count} files with other things")),
+    }
     Line::new(style)
         .push(Tone::Plain, "manifests: ")
         .push(Tone::Plain, &limited(&parts.join(", "), TEXT_CHARACTERS_MAX))
@@ -142,5 +147,70 @@ fn listed(names: &[&str]) -> String {
     match names.len().saturating_sub(NAMES_SHOWN_MAX) {
         0 => shown,
         more => format!("{shown} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{write_manifest_notes, write_manifest_summary};
+    use crate::correlate::{Expectations, Provisioner};
+    use crate::manifest::parse_yaml;
+    use crate::report::{Style, incident, is_hazardous};
+
+    fn expectations(yaml: &str) -> Expectations {
+        let manifest = parse_yaml("nodes.yaml", yaml).expect("a manifest");
+        Expectations { manifest, ..Expectations::default() }
+    }
+
+    fn class(name: &str) -> String {
+        format!("apiVersion: karpenter.k8s.aws/v1\nkind: EC2NodeClass\nmetadata: {{name: {name}}}\n---\n")
+    }
+
+    fn summary(expectations: &Expectations) -> String {
+        let mut case = incident::case();
+        for (index, node) in case.nodes.iter_mut().enumerate() {
+            node.provisioner = Provisioner::Karpenter;
+            node.nodeclass = Some(if index == 0 { "gpu".into() } else { "default".into() });
+            node.cluster = Some(if index == 1 { "one".into() } else { "two".into() });
+        }
+        let mut bytes = Vec::new();
+        write_manifest_summary(&mut bytes, expectations, &case, Style::plain())
+            .expect("memory does not fail");
+        String::from_utf8(bytes).expect("UTF-8")
+    }
+
+    #[test]
+    fn says_what_was_understood_and_which_nodes_it_does_not_reach() {
+        assert_eq!(summary(&Expectations::default()), "");
+        let both = summary(&expectations(&format!("{}{}", class("default"), class("gpu"))));
+        assert!(both.starts_with("manifests: 2 node classes (default, gpu)\n"), "{both}");
+        assert!(!both.contains("no manifest holds"), "{both}");
+        assert!(
+            both.contains("check: node class default is taken for that of 2 clusters: one, two;"),
+            "{both}"
+        );
+        let one = summary(&expectations(&class("default")));
+        assert!(one.contains("check: 1 node is of node classes that no manifest holds: gpu (1)\n"), "{one}");
+    }
+
+    #[test]
+    fn many_notes_are_counted_and_none_of_them_steers_the_terminal() {
+        let mut yaml = String::from(
+            "apiVersion: karpenter.k8s.aws/v1\nkind: EC2NodeClass\nmetadata: {name: \"a\\e]0;owned\\a\"}\nspec:\n  \
+             blockDeviceMappings:\n",
+        );
+        for _ in 0..500 {
+            yaml.push_str(
+                "  - {deviceName: \"/dev/\\e[31m\", ebs: {encrypted: true, kmsKeyID: \"${\\u202e}\"}}\n",
+            );
+        }
+        let expectations = expectations(&yaml);
+        let mut bytes = Vec::new();
+        write_manifest_notes(&mut bytes, &expectations.manifest, Style::plain())
+            .expect("memory does not fail");
+        let text = String::from_utf8(bytes).expect("UTF-8") + &summary(&expectations);
+        assert_eq!(text.replace('\n', "").find(is_hazardous), None);
+        assert!(text.contains("and 490 more notes on manifests\n"), "{text}");
+        assert!(text.lines().count() < 30, "{text}");
     }
 }

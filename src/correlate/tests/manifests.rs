@@ -58,11 +58,13 @@ fn used(keys: &[&str]) -> Vec<Record> {
     records
 }
 
-fn devices(keys: &[DeviceKey]) -> Vec<(Option<&str>, Option<&str>, Option<&str>, KeySource)> {
+/// Device, key as written, key and source of each.
+fn devices(keys: &[DeviceKey]) -> Vec<String> {
+    let show = |text: &Option<crate::event::Text>| text.as_deref().unwrap_or("-").to_owned();
     keys.iter()
         .map(|own| {
             let key = &own.key;
-            (own.device.as_deref(), key.written.as_deref(), key.key_arn.as_deref(), key.source)
+            format!("{} {} {} {:?}", show(&own.device), show(&key.written), show(&key.key_arn), key.source)
         })
         .collect()
 }
@@ -96,14 +98,8 @@ fn a_node_class_that_was_changed_since_the_launch_is_said() {
     let records = all(&[&[configured(KEY)], &used(&[KEY])]);
     let changed = answer(&records, with(one(OTHER)));
     let node = node(&changed, A);
-    assert_eq!(
-        devices(&node.expected_keys),
-        [(Some("/dev/xvda"), Some(OTHER), Some(OTHER), KeySource::NodeClass)]
-    );
-    assert_eq!(
-        devices(&node.template_keys),
-        [(Some("/dev/xvda"), Some(KEY), Some(KEY), KeySource::LaunchTemplate)]
-    );
+    assert_eq!(devices(&node.expected_keys), [format!("/dev/xvda {OTHER} {OTHER} NodeClass")]);
+    assert_eq!(devices(&node.template_keys), [format!("/dev/xvda {KEY} {KEY} LaunchTemplate")]);
     let template_keys = |template: Record, manifest: Manifest| {
         let case = answer(&all(&[&[template], &used(&[KEY])]), with(manifest));
         super::record::node(&case, A).template_keys.len()

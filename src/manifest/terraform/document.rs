@@ -77,6 +77,9 @@ struct Change<'a> {
     address: String,
     #[serde(rename = "type")]
     kind: Cow<'a, str>,
+    /// Set for an object that was replaced and is still to be deleted.
+    #[serde(borrow)]
+    deposed: Option<&'a RawValue>,
     #[serde(borrow)]
     change: Option<Difference<'a>>,
 }
@@ -154,7 +157,10 @@ impl<'a> Document<'a> {
 
     pub(super) fn changes(&self) -> BTreeMap<&str, Marks> {
         let marks = |raw: Option<&RawValue>| raw.and_then(|raw| serde_json::from_str(raw.get()).ok());
-        let changes = self.resource_changes.iter().filter(|change| KINDS.contains(&&*change.kind));
+        let changes = self
+            .resource_changes
+            .iter()
+            .filter(|change| KINDS.contains(&&*change.kind) && change.deposed.is_none());
         let marked = changes.filter_map(|change| {
             let difference = change.change.as_ref()?;
             let marks = Marks {

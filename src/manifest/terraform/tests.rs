@@ -279,7 +279,7 @@ fn other_json_is_named_for_what_it_is() {
 #[test]
 fn a_karpenter_chart_is_named_as_not_read() {
     let text = state(&[resource("helm_release.k", r#"{"name":"karpenter","chart":"karpenter"}"#)], "");
-    assert_eq!(notes(&parse(&text), NoteKind::Ignored).len(), 1);
+    assert_eq!(notes(&parse(&text), NoteKind::Unresolved).len(), 1);
     let other = state(&[resource("helm_release.k", r#"{"name":"nginx","chart":"nginx"}"#)], "");
     assert_eq!(parse(&other), Manifest::default());
 }

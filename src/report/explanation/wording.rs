@@ -136,6 +136,11 @@ pub(super) fn expected_name(key: &ExpectedKey) -> String {
     }
 }
 
+/// Whether the launch template of the launch is known to name other keys than those that are expected.
+fn was_configured_otherwise(node: &Node) -> bool {
+    !node.template_keys.is_empty() || node.expected_keys.iter().any(|own| own.key.source == KeySource::Flag)
+}
+
 /// Which keys the node's volumes are under, in a sentence.
 pub(super) fn verdict_sentence(case: &Case, node: &Node) -> String {
     let launch: Vec<&Volume> =
@@ -179,7 +184,12 @@ pub(super) fn verdict_sentence(case: &Case, node: &Node) -> String {
                         ),
                     },
                     first.key_arn.as_ref().map_or_else(|| "?".to_owned(), |arn| short_key(&cut(arn))),
-                    origin(first.key_origin)
+                    match first.key_origin {
+                        KeyOrigin::Configured if was_configured_otherwise(node) => {
+                            "which the launch template named"
+                        }
+                        other => origin(other),
+                    }
                 ),
                 None => "Its volumes are not spread over the expected keys as configured.".to_owned(),
             }
