@@ -9,7 +9,9 @@
 mod blocks;
 mod deflate;
 mod framing;
+mod in_order;
 mod inflate;
+mod left_out;
 mod object;
 mod pipeline;
 mod scan;
@@ -22,6 +24,8 @@ mod workers;
 #[cfg(test)]
 mod tests;
 
+pub use in_order::{Kept, KeptRecord, ObjectRead, Step, read_in_order};
+pub use left_out::{EXTRACT_MEMBER, ExtractPart, elements as left_out_elements};
 pub use workers::{raw_record, read, read_with};
 
 use crate::event::{Coverage, Event, Origin, ParseError, Text};

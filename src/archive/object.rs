@@ -72,6 +72,12 @@ impl<'a> ObjectReader<'a> {
         self.coverage
     }
 
+    /// What was covered since the last time.
+    pub(super) fn take_coverage(&mut self) -> Coverage {
+        self.scopes.settle(&mut self.coverage);
+        std::mem::take(&mut self.coverage)
+    }
+
     /// Reads one object to its end, or to its damage.
     pub(super) fn read(&mut self, object: &SourceObject, object_index: usize, sink: &mut impl RecordSink) {
         self.framing.reset();

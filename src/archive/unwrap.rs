@@ -4,6 +4,7 @@
 //! one fate in the object's tally. The names of objects decide nothing here.
 
 use super::blocks::Backend;
+use super::left_out;
 use super::framing::{Framing, ValueSink, container_member};
 use super::scan::Scanned;
 use super::select::{Header, Selector, Shape};
@@ -93,6 +94,14 @@ impl<S: RecordSink> Unwrapping<'_, S> {
                 self.unusual(record, offset + at as u64);
                 self.nesting -= 1;
             }
+            Shape::LeftOut => match left_out::parse(object) {
+                Ok(left_out) => self.tally.note_left_out(self.object, left_out),
+                Err(error) => self.lose(LossKind::IncompleteExtract, offset, &error.to_string()),
+            },
+            Shape::Manifest => match left_out::parse_manifest(object) {
+                Ok(line) => self.tally.note_manifest(line),
+                Err(_) => self.stranger(offset),
+            },
             Shape::Container if self.container_of(object, offset) => {}
             Shape::Foreign => {
                 self.tally.seen += 1;
