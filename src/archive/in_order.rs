@@ -248,7 +248,7 @@ impl Read for HashingRead {
 impl Drop for HashingRead {
     fn drop(&mut self) {
         // What the reader had no use for is part of the object all the same.
-        if self.is_whole && io::copy(self, &mut io::sink()).is_ok() && self.is_whole {
+        if self.is_whole && io::copy(self, &mut io::sink()).is_ok() {
             let hash = std::mem::take(&mut self.hash).finalize().into();
             let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
             outcome.stored = Some((hash, self.bytes));

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Coverage, HourActivity, Loss, ObjectCounts, RecordCounts, ScopeActivity, Text, Timestamp};
+use crate::event::{
+    Coverage, HourActivity, Loss, ObjectCounts, RecordCounts, ScopeActivity, Text, Timestamp,
+};
 
 /// The member of an object that holds them.
 pub const EXTRACT_MEMBER: &str = "keytrailExtract";
@@ -115,11 +117,8 @@ pub fn elements(coverage: &Coverage, place: ExtractPart<'_>) -> Vec<Vec<u8>> {
     let mut scopes = Vec::new();
     let mut entries = 0;
     for ((account_id, region), activity) in &coverage.scopes {
-        let hours: Vec<_> = activity
-            .hours
-            .values()
-            .map(|hour| (hour.first_second, hour.last_second, hour.records))
-            .collect();
+        let hours: Vec<_> =
+            activity.hours.values().map(|hour| (hour.first_second, hour.last_second, hour.records)).collect();
         let mut pieces: Vec<&[_]> = hours.chunks(ENTRIES_MAX).collect();
         if pieces.is_empty() {
             pieces.push(&[]);
@@ -163,14 +162,8 @@ pub(super) fn parse(text: &[u8]) -> Result<LeftOut, LeftOutError> {
     let element: Element = serde_json::from_slice(text).map_err(form)?;
     let wrong = |what| Err(LeftOutError::Wrong { what });
     let Element { objects, records, .. } = element;
-    let counts = [
-        objects.read,
-        objects.skipped,
-        objects.failed,
-        records.passed_over,
-        records.duplicate,
-        records.lost,
-    ];
+    let counts =
+        [objects.read, objects.skipped, objects.failed, records.passed_over, records.duplicate, records.lost];
     if counts.into_iter().any(|count| count > COUNT_MAX) {
         return wrong("a count that is none");
     }

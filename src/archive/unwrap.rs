@@ -4,8 +4,8 @@
 //! one fate in the object's tally. The names of objects decide nothing here.
 
 use super::blocks::Backend;
-use super::left_out;
 use super::framing::{Framing, ValueSink, container_member};
+use super::left_out;
 use super::scan::Scanned;
 use super::select::{Header, Selector, Shape};
 use super::structure::{Extent, decode_string, extent, skip_whitespace};

@@ -111,7 +111,8 @@ fn write_summary(out: &mut impl Write, target: &str, extracted: &Extracted) -> i
     }
     let size = indicatif::HumanBytes(extracted.bytes);
     let manifest = extracted.manifest.to_string_lossy().into_owned();
-    let parts = if extracted.parts == 1 { "1 object".to_owned() } else { format!("{} objects", extracted.parts) };
+    let parts =
+        if extracted.parts == 1 { "1 object".to_owned() } else { format!("{} objects", extracted.parts) };
     writeln!(out, "wrote {parts}, {size}: {}; manifest: {}", sanitize(target), sanitize(&manifest))
 }
 

@@ -203,7 +203,8 @@ pub(super) fn read(path: &Path) -> Result<Read, ExtractError> {
     let (mut is_ended, mut bytes) = (false, 0);
     loop {
         text.clear();
-        let length = io::Read::take(&mut input, LINE_BYTES_MAX).read_until(b'\n', &mut text).map_err(failed)?;
+        let length =
+            io::Read::take(&mut input, LINE_BYTES_MAX).read_until(b'\n', &mut text).map_err(failed)?;
         number += 1;
         if text.last() != Some(&b'\n') {
             if length as u64 == LINE_BYTES_MAX {

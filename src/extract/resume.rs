@@ -62,16 +62,11 @@ fn take_done(done: &mut HashMap<Text, u32>, object: &Text) -> bool {
 }
 
 /// Takes up an interrupted run.
-pub(super) fn resume(
-    target: &Target,
-    begin: &Begin,
-    request: &Request<'_>,
-) -> Result<Resumed, ExtractError> {
+pub(super) fn resume(target: &Target, begin: &Begin, request: &Request<'_>) -> Result<Resumed, ExtractError> {
     let path = &target.working_manifest;
     let read = manifest::read(path)?;
-    compare(&read.begin, begin).map_or(Ok(()), |difference| {
-        Err(ExtractError::OtherArguments { path: path.clone(), difference })
-    })?;
+    compare(&read.begin, begin)
+        .map_or(Ok(()), |difference| Err(ExtractError::OtherArguments { path: path.clone(), difference }))?;
     // Locked before anything is touched.
     let manifest = Manifest::open(path, read.bytes)?;
     let mut extracted = Extracted::default();
@@ -79,8 +74,7 @@ pub(super) fn resume(
     let batches = still_valid(target, read.batches, request.objects, &mut extracted);
     let is_ended = read.is_ended && batches.len() == count;
     let mut left = done(&batches);
-    let is_done = |object: &SourceObject| take_done(&mut left, &object.uri);
-    let is_ended = is_ended && request.objects.iter().map(is_done).all(|is_done| is_done);
+    let is_ended = is_ended && request.objects.iter().all(|object| take_done(&mut left, &object.uri));
     let kept: BTreeSet<u32> = batches.iter().flat_map(|batch| &batch.parts).map(|part| part.part).collect();
     let manifest = if is_ended || (!read.is_ended && batches.len() == count) {
         manifest
@@ -180,7 +174,9 @@ fn still_valid(
         }
         for part in &batch.parts {
             let as_written = part.bytes.zip(part.sha256.clone());
-            if !numbers.insert(part.part) || as_written.is_none() || writer::stored(target, part.part) != as_written
+            if !numbers.insert(part.part)
+                || as_written.is_none()
+                || writer::stored(target, part.part) != as_written
             {
                 is_valid = false;
                 extracted.damaged.push(super::target::part_name(part.part));

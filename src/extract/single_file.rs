@@ -18,12 +18,12 @@ use crate::event::{Coverage, Text};
 use crate::source::SourceObject;
 
 /// A record of a part, and where it was read first.
+#[cfg_attr(not(feature = "parquet"), expect(dead_code, reason = "only a table has columns for where"))]
 pub(super) struct Record<'a> {
     pub raw: &'a [u8],
     pub object: &'a Text,
     pub index: u64,
     /// SHA-256 of the stored bytes of that object.
-    #[cfg_attr(not(feature = "parquet"), expect(dead_code, reason = "only tables have a column for it"))]
     pub object_sha256: Option<&'a str>,
 }
 
@@ -116,13 +116,13 @@ pub(super) fn write_gzip(
     let (bytes, sha256) = hashing.finish().map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
     manifest::persist(file, &target.out)?;
-    conclude(target, read, (bytes, sha256), extracted)
+    conclude(target, &read, (bytes, sha256), extracted)
 }
 
 /// The file is whole: writes its manifest, and removes the parts.
 pub(super) fn conclude(
     target: &Target,
-    read: manifest::Read,
+    read: &manifest::Read,
     (bytes, sha256): (u64, String),
     extracted: &mut Extracted,
 ) -> Result<(), ExtractError> {
@@ -132,8 +132,11 @@ pub(super) fn conclude(
     for concluded in &read.batches {
         for part in &concluded.parts {
             // All pieces are in the one file; the first line says what that is.
-            let (bytes, sha256) =
-                if std::mem::take(&mut is_first) { (Some(bytes), Some(sha256.clone())) } else { (None, None) };
+            let (bytes, sha256) = if std::mem::take(&mut is_first) {
+                (Some(bytes), Some(sha256.clone()))
+            } else {
+                (None, None)
+            };
             let part = Part { part: 1, name: name.clone(), bytes, sha256, ..part.clone() };
             manifest::write_line(&mut lines, &Line::Part(part));
         }

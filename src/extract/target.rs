@@ -49,7 +49,8 @@ pub(super) struct Target {
 
 impl Target {
     pub(super) fn of(out: &Path) -> Result<Self, ExtractError> {
-        let name = out.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+        let name =
+            out.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
         let form = if name.ends_with(".json.gz") {
             Form::Gzip
         } else if name.ends_with(".parquet") {
@@ -135,7 +136,10 @@ impl Target {
                 .canonicalize()
                 .is_ok_and(|source| source.is_dir() && (place == source || place.starts_with(&source)));
             if is_within {
-                return Err(ExtractError::InsideSource { path: self.out.clone(), source_path: source.into() });
+                return Err(ExtractError::InsideSource {
+                    path: self.out.clone(),
+                    source_path: source.into(),
+                });
             }
         }
         Ok(())
@@ -213,7 +217,9 @@ mod tests {
         assert_eq!(part_number("part-000007.json.gz"), Some(7));
         assert_eq!(part_name(1_234_567), "records/part-1234567.json.gz");
         assert_eq!(part_number("part-1234567.json.gz"), Some(1_234_567));
-        for name in ["part-7.json.gz", "part-000007.json", "part-+00007.json.gz", "notes.txt", "part--1.json.gz"] {
+        for name in
+            ["part-7.json.gz", "part-000007.json", "part-+00007.json.gz", "notes.txt", "part--1.json.gz"]
+        {
             assert_eq!(part_number(name), None, "{name}");
         }
     }

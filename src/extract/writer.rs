@@ -15,7 +15,9 @@ use hashbrown::HashSet;
 use libdeflater::{CompressionLvl, Compressor};
 use sha2::{Digest as _, Sha256};
 
-use super::manifest::{self, Batch, Begin, Concluded, Counts, Line, Manifest, Object, ObjectLoss, Origins, Part};
+use super::manifest::{
+    self, Batch, Begin, Concluded, Counts, Line, Manifest, Object, ObjectLoss, Origins, Part,
+};
 use super::resume::Resumed;
 use super::target::{Target, part_name};
 use super::{ExtractError, Extracted, Request, end, hexadecimal};
@@ -158,15 +160,10 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn record(
-        &mut self,
-        target: &Target,
-        object: usize,
-        index: u64,
-        raw: &[u8],
-    ) -> Result<(), ExtractError> {
-        let is_full =
-            |text: &Vec<u8>| text.len() > PART_BEGIN.len() && text.len() + raw.len() > self.part_bytes;
+    fn record(&mut self, target: &Target, object: usize, index: u64, raw: &[u8]) -> Result<(), ExtractError> {
+        // Twice as much, so that no object's last few records make a part of their own.
+        let limit = self.part_bytes.saturating_mul(2);
+        let is_full = |text: &Vec<u8>| text.len() > PART_BEGIN.len() && text.len() + raw.len() > limit;
         if self.batch.text.as_ref().is_some_and(is_full) {
             self.close_part(target, &Coverage::default())?;
         }
