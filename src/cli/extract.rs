@@ -94,6 +94,7 @@ fn write_summary(out: &mut impl Write, target: &str, extracted: &Extracted) -> i
     write_more(out, losses.len(), "losses")?;
     let lists = [
         ("changed since, read again: ", texts(&extracted.changed)),
+        ("could not be read, tried again: ", texts(&extracted.retried)),
         ("no longer in the source, kept as read: ", texts(&extracted.gone)),
         ("missing or damaged, made again: ", texts(&extracted.damaged)),
     ];

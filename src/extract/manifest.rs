@@ -270,22 +270,29 @@ impl Manifest {
     pub(super) fn open(path: &Path, bytes: u64) -> Result<Self, ExtractError> {
         let failed = |source| ExtractError::Write { path: path.to_owned(), source };
         let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => {
-                return Err(ExtractError::Busy { path: path.to_owned() });
-            }
-            // Not every file system can lock: then nobody else is known of.
-            Err(fs::TryLockError::Error(_)) => {}
-        }
+        lock(&file, path)?;
         file.set_len(bytes).and_then(|()| file.seek(SeekFrom::End(0)).map(drop)).map_err(failed)?;
         Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// Says if another run writes to a manifest.
+    pub(super) fn check_free(path: &Path) -> Result<(), ExtractError> {
+        let file = File::open(path).map_err(|source| ExtractError::Read { path: path.to_owned(), source })?;
+        lock(&file, path)
     }
 
     /// Adds lines; they are on disk when this returns.
     pub(super) fn append(&mut self, lines: &[u8]) -> Result<(), ExtractError> {
         let written = self.file.write_all(lines).and_then(|()| self.file.sync_data());
         written.map_err(|source| ExtractError::Write { path: self.path.clone(), source })
+    }
+}
+
+fn lock(file: &File, path: &Path) -> Result<(), ExtractError> {
+    match file.try_lock() {
+        // Not every file system can lock: then nobody else is known of.
+        Ok(()) | Err(fs::TryLockError::Error(_)) => Ok(()),
+        Err(fs::TryLockError::WouldBlock) => Err(ExtractError::Busy { path: path.to_owned() }),
     }
 }
 

@@ -76,6 +76,8 @@ pub struct Extracted {
     pub resumed: u64,
     /// Objects that have changed since an earlier run read them, and were read again.
     pub changed: Vec<Text>,
+    /// Objects that an earlier run could not read to their last byte, and that were tried again.
+    pub retried: Vec<Text>,
     /// Objects that are no more, and of which the extract holds what was read.
     pub gone: Vec<Text>,
     /// Parts of an earlier run that were missing or damaged, and were made again.
@@ -186,20 +188,23 @@ pub fn extract(request: &Request<'_>, progress: &dyn Progress) -> Result<Extract
     }
     let state = target.state(request.existing)?;
     let begin = begin(request);
-    let mut resumed = match state {
-        State::Complete => {
-            let mut extracted = resume::report(&manifest::read(&target.manifest)?);
-            extracted.manifest = target.manifest;
-            extracted.was_complete = true;
-            return Ok(extracted);
+    let mut outdated = Extracted::default();
+    if state == State::Complete {
+        let whole = resume::whole(&target.manifest, &begin, request.objects, &mut outdated)?;
+        if let Some(whole) = whole {
+            return Ok(Extracted { manifest: target.manifest, ..whole });
         }
-        State::Interrupted if request.existing == Existing::Resume => {
-            resume::resume(&target, &begin, request)?
+    }
+    let mut resumed = if state == State::Interrupted && request.existing == Existing::Resume {
+        resume::resume(&target, &begin, request)?
+    } else {
+        if state == State::Interrupted {
+            // Whoever writes to it must not lose it under way.
+            Manifest::check_free(&target.working_manifest)?;
         }
-        State::Interrupted | State::None => {
-            target.clear()?;
-            Resumed::fresh(Manifest::create(&target.working_manifest, &first_line(&begin))?, &begin)
-        }
+        target.clear()?;
+        let manifest = Manifest::create(&target.working_manifest, &first_line(&begin))?;
+        Resumed::fresh(manifest, &begin, outdated)
     };
     let objects: Vec<SourceObject> =
         request.objects.iter().filter(|object| !resumed.take_done(&object.uri)).cloned().collect();

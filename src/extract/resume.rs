@@ -4,6 +4,7 @@
 //! is made again as a whole if one of its objects has changed or one of its parts is not as it was written.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use hashbrown::{HashMap, HashSet};
 
@@ -30,8 +31,8 @@ pub(super) struct Resumed {
 }
 
 impl Resumed {
-    /// Nothing was done before.
-    pub(super) fn fresh(manifest: Manifest, begin: &Begin) -> Self {
+    /// Nothing was done before, or nothing that counts.
+    pub(super) fn fresh(manifest: Manifest, begin: &Begin, extracted: Extracted) -> Self {
         Self {
             begin: begin.clone(),
             manifest,
@@ -40,7 +41,7 @@ impl Resumed {
             next_batch: 1,
             is_ended: false,
             extracts: BTreeMap::new(),
-            extracted: Extracted::default(),
+            extracted,
             done: HashMap::new(),
         }
     }
@@ -117,9 +118,27 @@ fn done(batches: &[Concluded]) -> HashMap<Text, u32> {
     done
 }
 
-/// What a manifest says that was done.
-pub(super) fn report(read: &manifest::Read) -> Extracted {
-    let mut extracted = Extracted::default();
+/// What a file holds that is whole; `None` if objects have changed or are new since, which `extracted` tells then.
+///
+/// # Errors
+/// When it was made with other arguments.
+pub(super) fn whole(
+    path: &Path,
+    begin: &Begin,
+    objects: &[SourceObject],
+    outdated: &mut Extracted,
+) -> Result<Option<Extracted>, ExtractError> {
+    let read = manifest::read(path)?;
+    if let Some(difference) = compare(&read.begin, begin) {
+        return Err(ExtractError::OtherArguments { path: path.to_owned(), difference });
+    }
+    let mut extracted = Extracted { was_complete: true, ..Extracted::default() };
+    let then: HashMap<&Text, &Object> =
+        read.batches.iter().flat_map(|batch| &batch.objects).map(|object| (&object.object, object)).collect();
+    let now = objects.iter().filter(|object| {
+        then.get(&object.uri).is_none_or(|then| then.sha256.is_none() || !is_as_read(then, object))
+    });
+    outdated.changed = now.map(|object| object.uri.clone()).collect();
     for batch in &read.batches {
         for object in &batch.objects {
             object.add_to(&mut extracted);
@@ -127,7 +146,7 @@ pub(super) fn report(read: &manifest::Read) -> Extracted {
         extracted.resumed += batch.objects.len() as u64;
     }
     extracted.losses.sort_unstable();
-    extracted
+    Ok(outdated.changed.is_empty().then_some(extracted))
 }
 
 /// Which argument differs.
@@ -165,11 +184,16 @@ fn still_valid(
         for object in &batch.objects {
             match listed.get(&object.object) {
                 None => gone.push(object.object.clone()),
-                Some(listed) if listed.iter().any(|listed| is_as_read(object, listed)) => {}
-                Some(_) => {
+                Some(listed) if !listed.iter().any(|listed| is_as_read(object, listed)) => {
                     is_valid = false;
                     extracted.changed.push(object.object.clone());
                 }
+                // It may be readable now.
+                Some(_) if object.sha256.is_none() => {
+                    is_valid = false;
+                    extracted.retried.push(object.object.clone());
+                }
+                Some(_) => {}
             }
         }
         for part in &batch.parts {
@@ -197,8 +221,7 @@ fn still_valid(
 }
 
 fn is_as_read(read: &Object, listed: &SourceObject) -> bool {
-    // Objects that could not be read to their last byte may be readable now.
-    read.size == listed.size && read.revision == listed.revision() && read.sha256.is_some()
+    read.size == listed.size && read.revision == listed.revision()
 }
 
 /// A manifest of these batches, as an interrupted run would have left it.

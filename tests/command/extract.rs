@@ -342,6 +342,39 @@ fn a_changed_object_is_said_and_read_again() {
 }
 
 #[test]
+fn a_whole_file_is_made_again_only_if_its_source_has_changed() {
+    let place = Place::new();
+    many(&place, 2);
+    place.succeed("extract many --out x.json.gz");
+    let stderr = place.succeed("extract many --out x.json.gz --resume");
+    assert!(stderr.contains("complete already"), "{stderr}");
+    place.fail("extract many sample-logs/01-healthy --out x.json.gz --resume", &["other arguments"]);
+    place.write("many/001/00.json.gz", gzip(sample_text("01-healthy").lines().next().expect("a file")));
+    let stderr = place.succeed("extract many --out x.json.gz --resume");
+    assert!(stderr.contains("changed since, read again: many/001/00.json.gz"), "{stderr}");
+    assert!(place.answer("x.json.gz") == place.answer("many"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_object_that_could_not_be_read_is_tried_again() {
+    let place = Place::new();
+    many(&place, 2);
+    let closed = place.path("many/000/03.json.gz");
+    let away = place.path("away.json.gz");
+    fs::rename(&closed, &away).expect("a file");
+    // A file that can be opened and not be read, also not by root.
+    std::os::unix::fs::symlink("/proc/self/mem", &closed).expect("a link");
+    let stderr = place.succeed("extract many --out out");
+    assert!(stderr.contains("unreadable"), "{stderr}");
+    fs::remove_file(&closed).expect("a link");
+    fs::rename(&away, &closed).expect("a file");
+    let stderr = place.succeed("extract many --out out --resume");
+    assert!(stderr.contains("read again: many/000/03.json.gz"), "{stderr}");
+    assert!(place.answer("out") == place.answer("many"));
+}
+
+#[test]
 fn other_arguments_and_other_directories_are_refused() {
     let place = Place::new();
     place.write("notes/readme.txt", "mine");
@@ -391,7 +424,9 @@ fn two_runs_on_one_target_do_not_meet() {
     place.succeed("extract sample-logs/01-healthy --out out");
     let held = fs::File::open(place.path("out/manifest.jsonl")).expect("a manifest");
     held.lock().expect("it can be locked");
-    place.fail("extract sample-logs/01-healthy --out out --resume", &["another run"]);
+    for option in ["--resume", "--force"] {
+        place.fail(&format!("extract sample-logs/01-healthy --out out {option}"), &["another run"]);
+    }
     drop(held);
     place.succeed("extract sample-logs/01-healthy --out out --resume");
 }
