@@ -57,6 +57,9 @@ pub(super) enum Command {
     /// One node or key: what happened, why, how that is known, what was ruled out, and the fix.
     #[command(after_help = EXPLAIN_EXIT_CODES)]
     Explain(Box<Explain>),
+    /// Write the relevant records only, as an archive that gives the same answers.
+    #[command(after_help = super::extract::AFTER_HELP)]
+    Extract(super::extract::Extract),
     /// The catalogue of rules, or one rule's page: what it concludes, from what, and what would disprove it.
     Rules(Rules),
     /// Analyze an incident that is built in: no arguments, no AWS.
@@ -329,7 +332,7 @@ fn parse_table(text: &str) -> Result<Table, String> {
     text.parse().map_err(|error: crate::report::UnknownTable| error.to_string())
 }
 
-fn parse_bytes(text: &str) -> Result<usize, String> {
+pub(super) fn parse_bytes(text: &str) -> Result<usize, String> {
     let lower = text.trim().to_ascii_lowercase();
     let (digits, shift) = match lower.char_indices().last() {
         Some((end, 'k')) => (&lower[..end], 10),

@@ -7,6 +7,7 @@ mod analyze;
 mod arguments;
 mod demo;
 mod explain;
+mod extract;
 mod manifest;
 mod output;
 mod pipeline;
@@ -84,6 +85,7 @@ fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Analyze(analyze) => analyze::run(&analyze, arguments.quiet),
         Command::Demo(demo) => demo::run(&demo, arguments.quiet),
         Command::Explain(explain) => explain::run(&explain, arguments.quiet),
+        Command::Extract(extract) => extract::run(&extract, arguments.quiet),
         Command::Rules(rules) => rules::run(&rules),
         Command::Schema(schema) => {
             let mut out = io::stdout().lock();
