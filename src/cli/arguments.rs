@@ -199,11 +199,12 @@ pub(super) struct OutputArguments {
     /// Form of the result on standard output.
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(super) output: Format,
-    /// Which table `csv` and `parquet` print.
-    #[arg(long, default_value = "nodes", value_name = "TABLE", value_parser = parse_table)]
+    /// Which table `csv` and `parquet` write: nodes (if not given), volumes, timeline or findings.
+    #[arg(long, value_name = "TABLE", value_parser = parse_table)]
     pub(super) table: Option<Table>,
-    /// Also write the result to a file: json=FILE, jsonl=FILE, csv=FILE.csv, parquet=FILE.parquet, or all
-    /// tables into a directory: csv=DIR, parquet=DIR. Repeatable.
+    /// Also write the result to a file: json=FILE, jsonl=FILE, markdown=FILE, timesketch=FILE.jsonl,
+    /// ocsf=FILE, csv=FILE.csv, parquet=FILE.parquet, or all tables into a directory: csv=DIR, parquet=DIR.
+    /// Repeatable.
     #[arg(long, value_name = "FORMAT=PATH")]
     pub(super) export: Vec<Export>,
     /// Overwrite files that exist.
@@ -261,8 +262,13 @@ pub(super) enum Format {
     /// One flat table.
     Csv,
     /// One flat table, typed.
-    #[cfg(feature = "parquet")]
     Parquet,
+    /// For a ticket or a post-mortem.
+    Markdown,
+    /// JSON lines for Timesketch.
+    Timesketch,
+    /// JSON lines for a data lake: OCSF 1.5.0 API Activity.
+    Ocsf,
     /// Nothing.
     None,
 }

@@ -5,12 +5,15 @@
 //! terminal or the spreadsheet that shows it. The same case gives the same bytes.
 
 mod abbreviate;
+mod cited;
 mod columns;
 mod csv;
 mod document;
 mod explanation;
 #[cfg(test)]
 mod incident;
+mod markdown;
+mod ocsf;
 mod overview;
 #[cfg(feature = "parquet")]
 mod parquet;
@@ -20,6 +23,7 @@ mod sentence;
 mod style;
 mod summary;
 mod table;
+mod timesketch;
 mod wrap;
 
 pub use columns::{Table, UnknownTable};
@@ -31,6 +35,8 @@ pub use explanation::{
     Candidate, Explanation, Subject, SubjectError, explain, find_subject, write_explanation,
     write_explanation_json, write_explanation_markdown, write_explanation_schema,
 };
+pub use markdown::write_markdown;
+pub use ocsf::write_ocsf;
 pub use overview::write_incidents;
 #[cfg(feature = "parquet")]
 pub use parquet::write_parquet;
@@ -39,3 +45,4 @@ pub use sanitize::{is_hazardous, sanitize};
 pub use style::Style;
 pub use summary::write_summary;
 pub use table::{Layout, write_table, write_wide_table};
+pub use timesketch::write_timesketch;

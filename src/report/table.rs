@@ -265,6 +265,13 @@ fn keys(node: &Node) -> Keys {
     }
 }
 
+/// The expected key and the deciding key as the table shows them: short, `-` where unknown, the latter with
+/// `!` before it where it was refused. Safe to show.
+pub(super) fn key_texts(node: &Node) -> (String, String) {
+    let keys = keys(node);
+    (keys.expected.text, keys.used.text)
+}
+
 fn refused_volumes(node: &Node) -> impl Iterator<Item = &Volume> {
     node.volumes
         .iter()

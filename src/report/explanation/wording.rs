@@ -15,7 +15,7 @@ use crate::report::document::contract_name;
 const LOG_TEXT_CHARACTERS_MAX: usize = 160;
 
 /// `2026-03-02 10:00:00`.
-pub(super) fn moment(at: Timestamp) -> String {
+pub(in crate::report) fn moment(at: Timestamp) -> String {
     at.to_string().replace('T', " ").trim_end_matches('Z').to_owned()
 }
 
@@ -32,7 +32,7 @@ pub(super) fn span(seconds: i64) -> String {
 }
 
 /// `+3s`, `-18m21s`.
-pub(super) fn delta(seconds: i64) -> String {
+pub(in crate::report) fn delta(seconds: i64) -> String {
     format!("{}{}", if seconds < 0 { '-' } else { '+' }, span(seconds))
 }
 
@@ -136,7 +136,7 @@ pub(super) fn expected_name(key: &ExpectedKey) -> String {
 }
 
 /// Which keys the node's volumes are under, in a sentence.
-pub(super) fn verdict_sentence(case: &Case, node: &Node) -> String {
+pub(in crate::report) fn verdict_sentence(case: &Case, node: &Node) -> String {
     let launch: Vec<&Volume> =
         node.volumes.iter().filter(|volume| volume.role == Some(VolumeRole::Launch)).collect();
     let used = |volume: &&&Volume| volume.outcome == VolumeOutcome::Used;
@@ -249,7 +249,7 @@ fn unknown_sentence(node: &Node, launch: &[&Volume], expected: &[&ExpectedKey]) 
 }
 
 /// How the node ended, in a sentence.
-pub(super) fn end_sentence(node: &Node) -> String {
+pub(in crate::report) fn end_sentence(node: &Node) -> String {
     let Some(end) = &node.termination else {
         return "The archive shows no end of it.".to_owned();
     };
