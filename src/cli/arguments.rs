@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::examples;
 use super::output::Export;
 use crate::event::{KeyArn, Text};
 use crate::report::Table;
@@ -14,7 +15,7 @@ use crate::rules::Severity;
 /// keytrail reads CloudTrail archives and says for every node that Karpenter launched: which key was
 /// configured for its EBS volumes, which one was really used, why the node ended, and which events say so.
 #[derive(Debug, Parser)]
-#[command(name = "keytrail", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "keytrail", version, max_term_width = 100, before_help = examples::KEYTRAIL)]
 pub(super) struct Arguments {
     #[command(subcommand)]
     pub(super) command: Command,
@@ -25,14 +26,6 @@ pub(super) struct Arguments {
     #[arg(short, long, global = true)]
     pub(super) quiet: bool,
 }
-
-const EXAMPLES: &str = "Examples:
-  keytrail demo
-  keytrail analyze ./AWSLogs
-  keytrail analyze ./AWSLogs --since 2d --nodepool default
-  keytrail explain i-0123456789abcdef0 ./AWSLogs
-  keytrail analyze ./AWSLogs --expect-key alias/karpenter-ebs-key -o json > case.json
-  aws cloudtrail lookup-events --output json | keytrail analyze -";
 
 const EXIT_CODES: &str = "Exit codes:
   0  done
@@ -50,17 +43,26 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// One row per node: expected key, used key, outcome, cause.
-    #[command(after_help = EXIT_CODES)]
+    #[command(before_help = examples::ANALYZE, after_help = EXIT_CODES)]
     Analyze(Box<Analyze>),
     /// One node or key: what happened, why, how that is known, what was ruled out, and the fix.
-    #[command(after_help = EXPLAIN_EXIT_CODES)]
+    #[command(before_help = examples::EXPLAIN, after_help = EXPLAIN_EXIT_CODES)]
     Explain(Box<Explain>),
     /// The catalogue of rules, or one rule's page: what it concludes, from what, and what would disprove it.
+    #[command(before_help = examples::RULES)]
     Rules(Rules),
     /// Analyze an incident that is built in: no arguments, no AWS.
+    #[command(before_help = examples::DEMO)]
     Demo(Demo),
     /// Print the JSON Schema of `-o json`.
+    #[command(before_help = examples::SCHEMA)]
     Schema(Schema),
+    /// Print a shell's completions: for its start-up file, or the directory in which it looks for them.
+    #[command(before_help = examples::COMPLETIONS)]
+    Completions(Completions),
+    /// Write the manual pages into a directory.
+    #[command(before_help = examples::MAN)]
+    Man(Manual),
 }
 
 #[derive(Debug, Args)]
@@ -133,6 +135,20 @@ pub(super) enum SchemaOf {
     Analyze,
     /// That of `keytrail explain`.
     Explain,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Completions {
+    /// Which shell.
+    #[arg(value_enum, value_name = "SHELL")]
+    pub(super) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Manual {
+    /// Where to: a page per subcommand, such as `keytrail-analyze.1`. Pages that are there are replaced.
+    #[arg(value_name = "DIR")]
+    pub(super) directory: PathBuf,
 }
 
 #[derive(Debug, Args)]

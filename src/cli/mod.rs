@@ -6,7 +6,9 @@
 mod analyze;
 mod arguments;
 mod demo;
+mod examples;
 mod explain;
+mod manual;
 mod output;
 mod pipeline;
 mod progress;
@@ -17,7 +19,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{CommandFactory as _, Parser as _};
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use arguments::{Arguments, Command, SchemaOf};
 
@@ -51,7 +53,8 @@ const FATAL: u8 = 2;
 /// Runs the command with the arguments of the process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let parsed = command().try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches));
+    let arguments = match parsed {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version come this way too, and clap knows which stream and code each wants.
@@ -83,6 +86,8 @@ fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Demo(demo) => demo::run(&demo, arguments.quiet),
         Command::Explain(explain) => explain::run(&explain, arguments.quiet),
         Command::Rules(rules) => rules::run(&rules),
+        Command::Completions(completions) => manual::completions(&completions),
+        Command::Man(manual) => manual::write_pages(&manual),
         Command::Schema(schema) => {
             let mut out = io::stdout().lock();
             match schema.of {
@@ -105,5 +110,5 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 /// The command as clap knows it: for help texts that are generated into the documentation.
 #[must_use]
 pub fn command() -> clap::Command {
-    Arguments::command()
+    manual::with_examples_first(Arguments::command())
 }

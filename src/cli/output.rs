@@ -163,7 +163,10 @@ fn write_result(answer: &Answer, format: Format, table: Table) -> io::Result<()>
         let mut out = anstream::AutoStream::auto(io::stdout().lock());
         report::write_incidents(&mut out, &incidents(case, findings), findings, layout())?;
         return match format {
-            Format::Table => report::write_table(&mut out, case, layout()),
+            Format::Table => {
+                report::write_sparklines(&mut out, case, layout())?;
+                report::write_table(&mut out, case, layout())
+            }
             _ => report::write_wide_table(&mut out, case, findings, layout().style),
         };
     }
@@ -227,7 +230,7 @@ fn write_file(answer: &Answer, target: &Target, force: bool) -> anyhow::Result<(
 }
 
 /// Temporary files are private; a report has the mode that any new file would have.
-fn make_readable(file: &fs::File) {
+pub(super) fn make_readable(file: &fs::File) {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;

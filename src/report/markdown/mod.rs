@@ -14,8 +14,8 @@ use super::explanation::{delta, moment};
 use super::style::Style;
 use super::summary::write_summary;
 use super::table::key_texts;
-use crate::correlate::{Case, Confidence, KeyVerdict, Node, TimelineRole};
-use crate::event::{Text, Timestamp};
+use crate::correlate::{Case, Confidence, KeyVerdict, Node, TimelineRef, TimelineRole};
+use crate::event::{Id, Text, Timestamp};
 use crate::rules::{Finding, Incident, Severity, incidents};
 use inert::{cell, code, escaped, write_fenced};
 
@@ -49,7 +49,7 @@ pub fn write_markdown(
     writeln!(out, "# Keys of Karpenter's nodes: {}", headline(case))?;
     write_incidents(&mut out, &told, &quiet, findings)?;
     write_nodes(&mut out, case)?;
-    write_timelines(&mut out, case, &told)?;
+    write_timelines(&mut out, case, &told, findings)?;
     write_launch_failures(&mut out, case)?;
     write_keys(&mut out, case)?;
     write_unknown(&mut out, &told, findings)?;
@@ -183,41 +183,72 @@ fn time(at: Option<Timestamp>) -> String {
     at.map_or_else(String::new, moment)
 }
 
-fn write_timelines(out: &mut dyn Write, case: &Case, told: &[&Incident]) -> io::Result<()> {
-    let mut shown: Vec<&Node> = Vec::new();
+fn write_timelines(
+    out: &mut dyn Write,
+    case: &Case,
+    told: &[&Incident],
+    findings: &[Finding],
+) -> io::Result<()> {
+    let mut shown: Vec<(&Node, &Incident)> = Vec::new();
     for incident in told {
         let Some(first) = incident.nodes.first() else { continue };
-        let is_shown = shown.iter().any(|node| node.instance_id == *first);
+        let is_shown = shown.iter().any(|(node, _)| node.instance_id == *first);
         if let Some(node) = case.nodes.iter().find(|node| node.instance_id == *first)
             && !is_shown
         {
-            shown.push(node);
+            shown.push((node, incident));
         }
         if shown.len() == TIMELINES_SHOWN_MAX {
             break;
         }
     }
-    for node in shown {
-        write_timeline(out, case, node)?;
-    }
-    Ok(())
+    shown
+        .into_iter()
+        .try_for_each(|(node, incident)| write_timeline(out, case, node, &changes(case, incident, findings)))
 }
 
-fn write_timeline(out: &mut dyn Write, case: &Case, node: &Node) -> io::Result<()> {
+/// The changes that led to an incident, as indices of events: the first event that the finding about each cites.
+fn changes(case: &Case, incident: &Incident, findings: &[Finding]) -> Vec<u32> {
+    let ids: BTreeSet<&Id> = incident
+        .findings
+        .iter()
+        .filter_map(|index| findings.get(*index))
+        .filter(|finding| matches!(finding.rule, "KT401" | "KT402" | "KT403"))
+        .filter_map(|finding| finding.evidence.first())
+        .collect();
+    if ids.is_empty() {
+        return Vec::new();
+    }
+    let events = (0u32..).zip(&case.events);
+    events.filter(|(_, event)| ids.contains(&event.event_id)).map(|(index, _)| index).collect()
+}
+
+fn write_timeline(out: &mut dyn Write, case: &Case, node: &Node, changes: &[u32]) -> io::Result<()> {
     writeln!(
         out,
         "\n## Timeline of {}\n\n| UTC | since launch | role | event |\n|---|---|---|---|",
         code(&node.instance_id)
     )?;
+    let change = |event: &u32| TimelineRef {
+        event: *event,
+        role: TimelineRole::Configuration,
+        confidence: Confidence::Observed,
+    };
+    let own: BTreeSet<u32> = node.timeline.iter().map(|reference| reference.event).collect();
+    let more = changes.iter().filter(|event| !own.contains(event)).map(change);
+    let mut references: Vec<TimelineRef> = node.timeline.iter().copied().chain(more).collect();
+    // Events are sorted by time and cause, so their places are too.
+    references.sort_by_key(|reference| reference.event);
     // What came long before is context; what happened to the node is the story.
-    let skipped = node.timeline.len().saturating_sub(STEPS_SHOWN_MAX);
-    for reference in node.timeline.iter().skip(skipped) {
+    let skipped = references.len().saturating_sub(STEPS_SHOWN_MAX);
+    for reference in references.iter().skip(skipped) {
         let entry = timeline_entry(case, node, reference);
         let since = node
             .launched_at
             .map_or_else(String::new, |launched| delta(entry.time.second() - launched.second()));
         let role = match reference.role {
             TimelineRole::Refusal => "**refusal**".to_owned(),
+            _ if changes.contains(&reference.event) => "**change**".to_owned(),
             role => contract_name(role),
         };
         let doubt = if reference.confidence == Confidence::Inferred { " (inferred)" } else { "" };
