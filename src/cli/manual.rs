@@ -74,11 +74,12 @@ fn pages() -> Vec<(String, Vec<u8>)> {
 }
 
 fn page(command: &Command) -> (String, Vec<u8>) {
-    let version = format!("keytrail {}", env!("CARGO_PKG_VERSION"));
-    let man = Man::new(command.clone()).source(version).manual("keytrail's manual");
+    let man = Man::new(command.clone());
     let mut page = Vec::new();
     let mut write = || -> io::Result<()> {
-        man.render_title(&mut page)?;
+        // Not the generator's title: it leaves the empty date out, and all that follows moves up.
+        let title = command.get_display_name().unwrap_or_else(|| command.get_name()).to_uppercase();
+        writeln!(page, ".TH \"{title}\" 1 \"\" \"keytrail {}\"", env!("CARGO_PKG_VERSION"))?;
         man.render_name_section(&mut page)?;
         man.render_synopsis_section(&mut page)?;
         man.render_description_section(&mut page)?;
