@@ -7,11 +7,11 @@ use anyhow::Context as _;
 
 use super::Outcome;
 use super::arguments::{Explain, ExplanationFormat, FilterArguments, KeyArguments, WindowArguments};
-use super::output::{TOOL, layout};
+use super::output::{TOOL, layout, layout_of_messages};
 use super::pipeline::{self, Answer};
 use super::progress::Bar;
 use crate::correlate::{Case, KeyVerdict, Node};
-use crate::report::{self, Explanation, Style, SubjectError};
+use crate::report::{self, Explanation, SubjectError};
 
 pub(super) fn run(arguments: &Explain, is_quiet: bool) -> anyhow::Result<Outcome> {
     let mut question = pipeline::question(&arguments.window, &arguments.filter, &arguments.keys)?;
@@ -36,7 +36,7 @@ pub(super) fn run(arguments: &Explain, is_quiet: bool) -> anyhow::Result<Outcome
     if is_lossy && !is_quiet {
         let mut err = anstream::AutoStream::auto(io::stderr().lock());
         writeln!(err)?;
-        report::write_summary(&mut err, case, &[], Style::coloured())?;
+        report::write_summary(&mut err, case, &[], layout_of_messages())?;
     }
     Ok(if arguments.reading.strict && is_lossy { Outcome::Inconclusive } else { Outcome::Done })
 }

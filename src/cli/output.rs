@@ -187,15 +187,21 @@ fn write_result(answer: &Answer, format: Format, table: Table) -> io::Result<()>
     out.flush()
 }
 
-/// The screen; 80 columns wide where nobody says.
+/// The screen that standard output is; 80 columns wide where nobody says.
 pub(super) fn layout() -> Layout {
-    let columns = if io::stdout().is_terminal() {
-        terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0).max(40))
-    } else {
-        // A file or a pipe: whole texts serve better than a guess at a width.
-        return Layout { columns: None, style: Style::coloured() };
-    };
-    Layout { columns: Some(columns), style: Style::coloured() }
+    layout_of(io::stdout().is_terminal())
+}
+
+/// The screen that standard error is.
+pub(super) fn layout_of_messages() -> Layout {
+    layout_of(io::stderr().is_terminal())
+}
+
+fn layout_of(is_terminal: bool) -> Layout {
+    // A file or a pipe: whole texts serve better than a guess at a width.
+    let columns = is_terminal
+        .then(|| terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0).max(40)));
+    Layout { columns, style: Style::coloured() }
 }
 
 fn write_file(answer: &Answer, target: &Target, force: bool) -> anyhow::Result<()> {

@@ -5,6 +5,7 @@
 //! terminal or the spreadsheet that shows it. The same case gives the same bytes.
 
 mod abbreviate;
+mod catalogue;
 mod cited;
 mod columns;
 mod csv;
@@ -27,6 +28,7 @@ mod table;
 mod timesketch;
 mod wrap;
 
+pub use catalogue::write_catalogue;
 pub use columns::{Table, UnknownTable};
 pub use csv::write_csv;
 pub use document::{

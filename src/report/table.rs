@@ -26,6 +26,13 @@ pub struct Layout {
     pub style: Style,
 }
 
+impl From<Style> for Layout {
+    /// Lines of any length.
+    fn from(style: Style) -> Self {
+        Self { columns: None, style }
+    }
+}
+
 /// Kinds of launch failures that are listed before the rest is counted.
 const LAUNCH_FAILURES_SHOWN_MAX: usize = 10;
 /// Widest column of the table of short ids: one long name must not widen all rows.

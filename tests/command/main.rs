@@ -3,5 +3,7 @@
 mod exports;
 mod filters;
 mod keytrail;
+mod manual;
 mod screen;
 mod sources;
+mod terminal;
