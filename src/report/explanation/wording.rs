@@ -8,7 +8,7 @@ use crate::correlate::{
     TimelineRole, Volume, VolumeOutcome, VolumeRole, is_same_key,
 };
 use crate::event::{Denial, DenialKind, Event, ExplicitDenyIn, Text, Timestamp};
-use crate::report::abbreviate::{limited, short_key, short_principal};
+use crate::report::abbreviate::{limited, named_key, short_principal};
 use crate::report::document::contract_name;
 
 /// Longest text taken over from a log, in characters.
@@ -124,13 +124,15 @@ pub(super) fn refusal(event: &Event) -> (String, &'static str) {
 pub(super) fn expected_name(key: &ExpectedKey) -> String {
     match (&key.written, &key.key_arn) {
         (Some(written), arn) => {
-            let name = short_key(&cut(written));
+            let name = named_key(&cut(written));
             match arn {
-                Some(arn) if name.starts_with("alias/") => format!("{name} ({})", short_key(&cut(arn))),
+                // A bare id does not say of which replica.
+                Some(arn) if name.starts_with("mrk-") => named_key(&cut(arn)),
+                Some(arn) if name.starts_with("alias/") => format!("{name} ({})", named_key(&cut(arn))),
                 _ => name,
             }
         }
-        (None, Some(arn)) => short_key(&cut(arn)),
+        (None, Some(arn)) => named_key(&cut(arn)),
         (None, None) => "no key".to_owned(),
     }
 }
@@ -177,14 +179,14 @@ pub(in crate::report) fn verdict_sentence(case: &Case, node: &Node) -> String {
                             if wrong == 1 { "is" } else { "are" }
                         ),
                     },
-                    first.key_arn.as_ref().map_or_else(|| "?".to_owned(), |arn| short_key(&cut(arn))),
+                    first.key_arn.as_ref().map_or_else(|| "?".to_owned(), |arn| named_key(&cut(arn))),
                     origin(first.key_origin)
                 ),
                 None => "Its volumes are not spread over the expected keys as configured.".to_owned(),
             }
         }
         KeyVerdict::NoExpectation => {
-            let keys: Vec<String> = node.used_keys.iter().map(|key| short_key(&cut(key))).take(3).collect();
+            let keys: Vec<String> = node.used_keys.iter().map(|key| named_key(&cut(key))).take(3).collect();
             format!(
                 "{volumes} under {} ({}); nothing says which key was expected.",
                 keys.join(", "),
@@ -202,7 +204,7 @@ fn denied_sentence(case: &Case, node: &Node, launch: &[&Volume]) -> String {
     let refused = launch.iter().find(|volume| volume.outcome != VolumeOutcome::Used);
     let key = refused
         .and_then(|volume| volume.key_arn.as_ref())
-        .map_or_else(|| "a key".to_owned(), |arn| format!("key {}", short_key(&cut(arn))));
+        .map_or_else(|| "a key".to_owned(), |arn| format!("key {}", named_key(&cut(arn))));
     let refusals: Vec<&Event> = node
         .timeline
         .iter()
@@ -228,7 +230,7 @@ fn unknown_sentence(node: &Node, launch: &[&Volume], expected: &[&ExpectedKey]) 
     }
     let unresolved = expected.iter().find(|key| key.key_arn.is_none()).and_then(|key| key.written.as_ref());
     if let (Some(alias), false) = (unresolved, launch.is_empty()) {
-        let keys: Vec<String> = node.used_keys.iter().map(|key| short_key(&cut(key))).take(3).collect();
+        let keys: Vec<String> = node.used_keys.iter().map(|key| named_key(&cut(key))).take(3).collect();
         return format!(
             "Its volumes are under {}; whether that is {} cannot be told: no record shows the alias's key.",
             keys.join(", "),
