@@ -202,8 +202,8 @@ pub(super) struct OutputArguments {
     /// Which table `csv` and `parquet` print.
     #[arg(long, default_value = "nodes", value_name = "TABLE", value_parser = parse_table)]
     pub(super) table: Option<Table>,
-    /// Also write the result to a file: json=FILE, jsonl=FILE, csv=FILE.csv, parquet=FILE.parquet, or all
-    /// tables into a directory: csv=DIR, parquet=DIR. Repeatable.
+    /// Also write the result to a file: json=FILE, jsonl=FILE, csv=FILE.csv, html=FILE, parquet=FILE.parquet,
+    /// or all tables into a directory: csv=DIR, parquet=DIR. Repeatable.
     #[arg(long, value_name = "FORMAT=PATH")]
     pub(super) export: Vec<Export>,
     /// Overwrite files that exist.
@@ -260,6 +260,8 @@ pub(super) enum Format {
     Jsonl,
     /// One flat table.
     Csv,
+    /// The report: one page for a browser, without network.
+    Html,
     /// One flat table, typed.
     #[cfg(feature = "parquet")]
     Parquet,

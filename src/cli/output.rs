@@ -27,6 +27,7 @@ enum ExportFormat {
     Json,
     JsonLines,
     Csv,
+    Html,
     #[cfg(feature = "parquet")]
     Parquet,
 }
@@ -35,7 +36,7 @@ impl ExportFormat {
     /// Whether a path without the format's extension is a directory for all tables.
     fn extension(self) -> Option<&'static str> {
         match self {
-            Self::Json | Self::JsonLines => None,
+            Self::Json | Self::JsonLines | Self::Html => None,
             Self::Csv => Some("csv"),
             #[cfg(feature = "parquet")]
             Self::Parquet => Some("parquet"),
@@ -55,11 +56,12 @@ impl FromStr for Export {
             "json" => ExportFormat::Json,
             "jsonl" => ExportFormat::JsonLines,
             "csv" => ExportFormat::Csv,
+            "html" => ExportFormat::Html,
             #[cfg(feature = "parquet")]
             "parquet" => ExportFormat::Parquet,
             #[cfg(not(feature = "parquet"))]
             "parquet" => return Err("this keytrail was built without Parquet".to_owned()),
-            other => return Err(format!("`{other}` is no export format: json, jsonl, csv or parquet")),
+            other => return Err(format!("`{other}` is no export format: json, jsonl, csv, html or parquet")),
         };
         Ok(Self { format, path: path.into() })
     }
@@ -100,6 +102,9 @@ pub(super) fn check(arguments: &OutputArguments) -> anyhow::Result<()> {
             bail!("{path}: cannot be made, because {} is no directory; name another place", file.display());
         }
     }
+    if arguments.output == Format::Html && io::stdout().is_terminal() {
+        bail!("HTML is for browsers: redirect standard output, or use --export html=FILE.html");
+    }
     #[cfg(feature = "parquet")]
     if arguments.output == Format::Parquet && io::stdout().is_terminal() {
         bail!("Parquet is not for terminals: redirect standard output, or use --export parquet=FILE.parquet");
@@ -132,6 +137,7 @@ fn write_result(answer: &Answer, format: Format, table: Table) -> io::Result<()>
         Format::Json => report::write_json(&mut out, case, findings, TOOL)?,
         Format::Jsonl => report::write_json_lines(&mut out, case, findings)?,
         Format::Csv => report::write_csv(&mut out, case, findings, table)?,
+        Format::Html => report::write_html(&mut out, case, findings, TOOL)?,
         #[cfg(feature = "parquet")]
         Format::Parquet => report::write_parquet(&mut out, case, findings, table, TOOL)?,
     }
@@ -165,6 +171,7 @@ fn write_file(answer: &Answer, target: &Target, force: bool) -> anyhow::Result<(
         ExportFormat::Json => report::write_json(&mut out, case, findings, TOOL),
         ExportFormat::JsonLines => report::write_json_lines(&mut out, case, findings),
         ExportFormat::Csv => report::write_csv(&mut out, case, findings, target.table),
+        ExportFormat::Html => report::write_html(&mut out, case, findings, TOOL),
         #[cfg(feature = "parquet")]
         ExportFormat::Parquet => report::write_parquet(&mut out, case, findings, target.table, TOOL),
     }

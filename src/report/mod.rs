@@ -9,6 +9,7 @@ mod columns;
 mod csv;
 mod document;
 mod explanation;
+mod html;
 #[cfg(test)]
 mod incident;
 mod overview;
@@ -31,6 +32,7 @@ pub use explanation::{
     Candidate, Explanation, Subject, SubjectError, explain, find_subject, write_explanation,
     write_explanation_json, write_explanation_markdown, write_explanation_schema,
 };
+pub use html::write_html;
 pub use overview::write_incidents;
 #[cfg(feature = "parquet")]
 pub use parquet::write_parquet;

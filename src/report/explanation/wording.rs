@@ -15,12 +15,12 @@ use crate::report::document::contract_name;
 const LOG_TEXT_CHARACTERS_MAX: usize = 160;
 
 /// `2026-03-02 10:00:00`.
-pub(super) fn moment(at: Timestamp) -> String {
+pub(in crate::report) fn moment(at: Timestamp) -> String {
     at.to_string().replace('T', " ").trim_end_matches('Z').to_owned()
 }
 
 /// `13s`, `14m58s`, `2h05m`, `3d04h`.
-pub(super) fn span(seconds: i64) -> String {
+pub(in crate::report) fn span(seconds: i64) -> String {
     let seconds = seconds.unsigned_abs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
     match seconds {
@@ -36,7 +36,7 @@ pub(super) fn delta(seconds: i64) -> String {
     format!("{}{}", if seconds < 0 { '-' } else { '+' }, span(seconds))
 }
 
-pub(super) fn counted(count: u64, noun: &str) -> String {
+pub(in crate::report) fn counted(count: u64, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
@@ -61,7 +61,7 @@ pub(super) fn state(state: KeyState) -> &'static str {
 }
 
 /// Where a key came from.
-pub(super) fn origin(origin: KeyOrigin) -> &'static str {
+pub(in crate::report) fn origin(origin: KeyOrigin) -> &'static str {
     match origin {
         KeyOrigin::Configured => "the configured key",
         KeyOrigin::AwsManaged => "the AWS managed key of EBS (alias/aws/ebs)",
@@ -121,7 +121,7 @@ pub(super) fn refusal(event: &Event) -> (String, &'static str) {
 }
 
 /// An expected key by name: as written, and its id where that is an alias.
-pub(super) fn expected_name(key: &ExpectedKey) -> String {
+pub(in crate::report) fn expected_name(key: &ExpectedKey) -> String {
     match (&key.written, &key.key_arn) {
         (Some(written), arn) => {
             let name = short_key(&cut(written));
@@ -136,7 +136,7 @@ pub(super) fn expected_name(key: &ExpectedKey) -> String {
 }
 
 /// Which keys the node's volumes are under, in a sentence.
-pub(super) fn verdict_sentence(case: &Case, node: &Node) -> String {
+pub(in crate::report) fn verdict_sentence(case: &Case, node: &Node) -> String {
     let launch: Vec<&Volume> =
         node.volumes.iter().filter(|volume| volume.role == Some(VolumeRole::Launch)).collect();
     let used = |volume: &&&Volume| volume.outcome == VolumeOutcome::Used;
@@ -249,7 +249,7 @@ fn unknown_sentence(node: &Node, launch: &[&Volume], expected: &[&ExpectedKey]) 
 }
 
 /// How the node ended, in a sentence.
-pub(super) fn end_sentence(node: &Node) -> String {
+pub(in crate::report) fn end_sentence(node: &Node) -> String {
     let Some(end) = &node.termination else {
         return "The archive shows no end of it.".to_owned();
     };

@@ -1,0 +1,188 @@
+//! The details of nodes, events and findings as JSON inside the page, for the script to show on demand.
+//!
+//! A case and its findings come in, one JSON text goes out in which no `<` stands, so that it cannot end its
+//! element. Every text is stored once and referred to by its number; tables name their columns and what is in them.
+//! The script writes them as text only.
+
+mod cell;
+mod finding;
+mod node;
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+
+use serde::Serialize;
+use serde_json::ser::CompactFormatter;
+
+use self::cell::{Cell, Strings};
+use super::axis::Axis;
+use super::shown::Shown;
+use crate::correlate::Case;
+use crate::event::Id;
+use crate::report::document::write_escaped;
+use crate::rules::{Finding, Incident};
+
+/// Most events of one node.
+const STEPS_MAX: usize = 200;
+/// Most events that one finding cites here.
+const EVIDENCE_MAX: usize = 60;
+
+/// What the script reads.
+#[derive(Serialize)]
+struct Embedded {
+    /// Unix second from which all times count.
+    start: i64,
+    /// Unix second at which the axis ends.
+    end: i64,
+    strings: Vec<Shown>,
+    columns: Columns,
+    events: Vec<Vec<Cell>>,
+    nodes: Vec<Vec<Cell>>,
+    findings: Vec<Vec<Cell>>,
+    remedies: Vec<Vec<Cell>>,
+    /// For each incident of the page: numbers of its nodes.
+    incidents: Vec<Vec<usize>>,
+}
+
+/// `name:kind` of each column. Kinds: `s` a string, `n` a number, `p` a phrase (a string, or a list of a string with
+/// gaps and what fills them), `S` a list of strings, `N` a list of numbers, `r:TABLE` rows of another table.
+#[derive(Serialize)]
+struct Columns {
+    event: &'static [&'static str],
+    node: &'static [&'static str],
+    expected: &'static [&'static str],
+    volume: &'static [&'static str],
+    step: &'static [&'static str],
+    finding: &'static [&'static str],
+    remedy: &'static [&'static str],
+    document: &'static [&'static str],
+}
+
+/// Which event of the case is which of the page.
+struct EventNumbers<'a> {
+    by_index: HashMap<u32, usize>,
+    by_id: HashMap<&'a Id, usize>,
+}
+
+impl<'a> EventNumbers<'a> {
+    /// Numbers the events of the given timelines and those that findings cite.
+    fn new(case: &'a Case, nodes: &[usize], findings: &[Finding]) -> (Self, Vec<u32>) {
+        let cited: std::collections::HashSet<&Id> =
+            findings.iter().flat_map(|finding| finding.evidence.iter().take(EVIDENCE_MAX)).collect();
+        let mut chosen: BTreeSet<u32> = nodes
+            .iter()
+            .flat_map(|node| case.nodes[*node].timeline.iter().take(STEPS_MAX))
+            .map(|entry| entry.event)
+            .collect();
+        let is_cited = |(_, event): &(u32, &Box<crate::event::Event>)| cited.contains(&event.event_id);
+        chosen.extend((0u32..).zip(&case.events).filter(is_cited).map(|(index, _)| index));
+        let order: Vec<u32> = chosen.into_iter().collect();
+        let by_index = order.iter().enumerate().map(|(number, index)| (*index, number)).collect();
+        let mut by_id = HashMap::new();
+        for (number, index) in order.iter().enumerate() {
+            by_id.entry(&case.events[*index as usize].event_id).or_insert(number);
+        }
+        (Self { by_index, by_id }, order)
+    }
+
+    /// Numbers of the events with these ids, as far as the page has them.
+    fn of(&self, ids: &[Id]) -> Cell {
+        Cell::Numbers(ids.iter().take(EVIDENCE_MAX).filter_map(|id| self.by_id.get(id).copied()).collect())
+    }
+}
+
+const EVENT: &[&str] = &[
+    "time:n", "id:s", "source:s", "name:s", "error:s", "message:p", "actor:s", "session:s", "address:s", "agent:s",
+    "object:s", "record:n",
+];
+
+/// The JSON for the nodes with these indices, in their order.
+pub(super) fn embedded(
+    case: &Case,
+    findings: &[Finding],
+    incidents: &[&Incident],
+    nodes: &[usize],
+    axis: Option<Axis>,
+) -> String {
+    let (start, end) = axis.map_or((0, 0), |axis| (axis.start, axis.end));
+    let (numbers, order) = EventNumbers::new(case, nodes, findings);
+    let mut strings = Strings::default();
+    let events = order.iter().map(|index| event_row(case, *index, start, &mut strings)).collect();
+    let concerning = finding::by_node(case, findings, nodes);
+    let node_rows = nodes
+        .iter()
+        .zip(&concerning)
+        .map(|(index, findings)| node::row(case, *index, findings, start, &numbers, &mut strings))
+        .collect();
+    let (finding_rows, remedies) = finding::rows(findings, &numbers, &mut strings);
+    let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (number, index) in nodes.iter().enumerate() {
+        places.entry(&case.nodes[*index].instance_id).or_default().push(number);
+    }
+    let incidents = incidents
+        .iter()
+        .map(|incident| {
+            incident.nodes.iter().filter_map(|id| places.get(&**id)).flatten().copied().collect()
+        })
+        .collect();
+    let embedded = Embedded {
+        start,
+        end,
+        strings: strings.all,
+        columns: Columns {
+            event: EVENT,
+            node: node::NODE,
+            expected: node::EXPECTED,
+            volume: node::VOLUME,
+            step: node::STEP,
+            finding: finding::FINDING,
+            remedy: finding::REMEDY,
+            document: finding::DOCUMENT,
+        },
+        events,
+        nodes: node_rows,
+        findings: finding_rows,
+        remedies,
+        incidents,
+    };
+    to_json(&embedded).expect("writing to memory does not fail")
+}
+
+/// `<` stands in strings only, where an escape means the same.
+fn to_json(value: &impl Serialize) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    write_escaped(&mut bytes, value, CompactFormatter)?;
+    let text = String::from_utf8(bytes).map_err(io::Error::other)?;
+    Ok(text.replace('<', "\\u003c"))
+}
+
+fn event_row(case: &Case, index: u32, start: i64, strings: &mut Strings) -> Vec<Cell> {
+    let event = &case.events[index as usize];
+    vec![
+        Cell::Number(event.time.second() - start),
+        strings.text(&event.event_id.to_string()),
+        strings.text(&event.source),
+        strings.text(&event.name),
+        strings.optional(event.error.as_ref().map(|error| &*error.code)),
+        event.error.as_ref().map_or(Cell::None, |error| strings.phrase(&error.message)),
+        strings.optional(event.identity.principal().map(|principal| &**principal)),
+        strings.optional(event.identity.session_name()),
+        strings.text(&event.source_ip),
+        strings.text(&event.user_agent),
+        strings.text(&event.origin.object),
+        Cell::Number(i64::try_from(event.origin.record).unwrap_or(i64::MAX)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::to_json;
+
+    #[test]
+    fn no_text_can_end_the_element() {
+        let json = to_json(&["</script><script>alert(1)</script>", "<!--"]).expect("memory does not fail");
+        assert!(!json.contains('<'), "{json}");
+        let back: Vec<String> = serde_json::from_str(&json).expect("JSON");
+        assert_eq!(back, ["</script><script>alert(1)</script>", "<!--"]);
+    }
+}
