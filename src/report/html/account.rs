@@ -207,7 +207,9 @@ pub(super) fn cards(
             fix: remedy.map(|remedy| Shown::text(&remedy.summary)),
             group: finding.and_then(|index| groups.get(index).copied()).filter(|group| *group < GROUPS_MAX),
             window: match times {
-                (Some(start), Some(began), Some(last)) => Some((began.second() - start, last.second() - start)),
+                (Some(start), Some(began), Some(last)) => {
+                    Some((began.second() - start, last.second() - start))
+                }
                 _ => None,
             },
         }
@@ -232,7 +234,8 @@ fn node_row(node: &Node) -> NodeRow {
         let Some(arn) = &volume.key_arn else { continue };
         let refused = volume.outcome != crate::correlate::VolumeOutcome::Used;
         let key = format!("{}{}", short_key(arn), if refused { " refused" } else { "" });
-        if volume.role == Some(crate::correlate::VolumeRole::Launch) && !keys.contains(&key) && keys.len() < 3 {
+        if volume.role == Some(crate::correlate::VolumeRole::Launch) && !keys.contains(&key) && keys.len() < 3
+        {
             keys.push(key);
         }
     }

@@ -109,7 +109,12 @@ fn subject(detail: &Detail) -> Option<&'static str> {
 
 impl Changes {
     /// Tells the changes. Where there are too many, those that findings cite come first, then the latest.
-    pub(super) fn tell(case: &Case, findings: &[Finding], events: &BTreeSet<u32>, axis: Option<Axis>) -> Self {
+    pub(super) fn tell(
+        case: &Case,
+        findings: &[Finding],
+        events: &BTreeSet<u32>,
+        axis: Option<Axis>,
+    ) -> Self {
         let mut rules: HashMap<&Id, BTreeSet<&'static str>> = HashMap::new();
         for finding in findings {
             for id in &finding.evidence {
@@ -129,7 +134,8 @@ impl Changes {
             .zip(chosen)
             .map(|(number, index)| {
                 let event = &case.events[index as usize];
-                let place = axis.filter(|axis| axis.covers(event.time)).map(|axis| axis.place(event.time.second()));
+                let place =
+                    axis.filter(|axis| axis.covers(event.time)).map(|axis| axis.place(event.time.second()));
                 let rules = rules.get(&event.event_id);
                 Change {
                     number,

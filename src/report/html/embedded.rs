@@ -18,7 +18,7 @@ use self::cell::{Cell, Strings};
 use super::axis::Axis;
 use super::shown::Shown;
 use crate::correlate::Case;
-use crate::event::Id;
+use crate::event::{Event, Id};
 use crate::report::document::write_escaped;
 use crate::rules::{Finding, Incident};
 
@@ -37,6 +37,7 @@ struct Embedded {
     strings: Vec<Shown>,
     columns: Columns,
     events: Vec<Vec<Cell>>,
+    callers: Vec<Vec<Cell>>,
     nodes: Vec<Vec<Cell>>,
     findings: Vec<Vec<Cell>>,
     remedies: Vec<Vec<Cell>>,
@@ -49,6 +50,7 @@ struct Embedded {
 #[derive(Serialize)]
 struct Columns {
     event: &'static [&'static str],
+    caller: &'static [&'static str],
     node: &'static [&'static str],
     expected: &'static [&'static str],
     volume: &'static [&'static str],
@@ -74,7 +76,7 @@ impl<'a> EventNumbers<'a> {
             .flat_map(|node| case.nodes[*node].timeline.iter().take(STEPS_MAX))
             .map(|entry| entry.event)
             .collect();
-        let is_cited = |(_, event): &(u32, &Box<crate::event::Event>)| cited.contains(&event.event_id);
+        let is_cited = |(_, event): &(u32, &Box<Event>)| cited.contains(&event.event_id);
         chosen.extend((0u32..).zip(&case.events).filter(is_cited).map(|(index, _)| index));
         let order: Vec<u32> = chosen.into_iter().collect();
         let by_index = order.iter().enumerate().map(|(number, index)| (*index, number)).collect();
@@ -91,10 +93,32 @@ impl<'a> EventNumbers<'a> {
     }
 }
 
-const EVENT: &[&str] = &[
-    "time:n", "id:s", "source:s", "name:s", "error:s", "message:p", "actor:s", "session:s", "address:s", "agent:s",
-    "object:s", "record:n",
-];
+const EVENT: &[&str] = &["time:n", "id:s", "name:s", "error:p", "caller:n", "object:s", "record:n"];
+
+const CALLER: &[&str] = &["actor:s", "session:s", "address:s", "agent:s"];
+
+/// Who called, from where and with what: many events share them.
+#[derive(Default)]
+struct Callers {
+    numbers: HashMap<[Option<usize>; 4], usize>,
+    rows: Vec<Vec<Cell>>,
+}
+
+impl Callers {
+    fn number(&mut self, event: &Event, strings: &mut Strings) -> usize {
+        let mut text = |text: &str| strings.number(Shown::text(text));
+        let caller = [
+            event.identity.principal().map(|principal| text(principal)),
+            event.identity.session_name().map(&mut text),
+            Some(text(&event.source_ip)),
+            Some(text(&event.user_agent)),
+        ];
+        *self.numbers.entry(caller).or_insert_with(|| {
+            self.rows.push(caller.into_iter().map(|number| number.map_or(Cell::None, Cell::Text)).collect());
+            self.rows.len() - 1
+        })
+    }
+}
 
 /// The JSON for the nodes with these indices, in their order.
 pub(super) fn embedded(
@@ -107,7 +131,11 @@ pub(super) fn embedded(
     let (start, end) = axis.map_or((0, 0), |axis| (axis.start, axis.end));
     let (numbers, order) = EventNumbers::new(case, nodes, findings);
     let mut strings = Strings::default();
-    let events = order.iter().map(|index| event_row(case, *index, start, &mut strings)).collect();
+    let mut callers = Callers::default();
+    let events = order
+        .iter()
+        .map(|index| event_row(&case.events[*index as usize], start, &mut callers, &mut strings))
+        .collect();
     let concerning = finding::by_node(case, findings, nodes);
     let node_rows = nodes
         .iter()
@@ -121,9 +149,7 @@ pub(super) fn embedded(
     }
     let incidents = incidents
         .iter()
-        .map(|incident| {
-            incident.nodes.iter().filter_map(|id| places.get(&**id)).flatten().copied().collect()
-        })
+        .map(|incident| incident.nodes.iter().filter_map(|id| places.get(&**id)).flatten().copied().collect())
         .collect();
     let embedded = Embedded {
         start,
@@ -131,6 +157,7 @@ pub(super) fn embedded(
         strings: strings.all,
         columns: Columns {
             event: EVENT,
+            caller: CALLER,
             node: node::NODE,
             expected: node::EXPECTED,
             volume: node::VOLUME,
@@ -140,6 +167,7 @@ pub(super) fn embedded(
             document: finding::DOCUMENT,
         },
         events,
+        callers: callers.rows,
         nodes: node_rows,
         findings: finding_rows,
         remedies,
@@ -156,19 +184,17 @@ fn to_json(value: &impl Serialize) -> io::Result<String> {
     Ok(text.replace('<', "\\u003c"))
 }
 
-fn event_row(case: &Case, index: u32, start: i64, strings: &mut Strings) -> Vec<Cell> {
-    let event = &case.events[index as usize];
+fn event_row(event: &Event, start: i64, callers: &mut Callers, strings: &mut Strings) -> Vec<Cell> {
+    let error = event.error.as_ref().map(|error| match &*error.message {
+        "" => error.code.to_string(),
+        message => format!("{}: {message}", error.code),
+    });
     vec![
         Cell::Number(event.time.second() - start),
         strings.text(&event.event_id.to_string()),
-        strings.text(&event.source),
         strings.text(&event.name),
-        strings.optional(event.error.as_ref().map(|error| &*error.code)),
-        event.error.as_ref().map_or(Cell::None, |error| strings.phrase(&error.message)),
-        strings.optional(event.identity.principal().map(|principal| &**principal)),
-        strings.optional(event.identity.session_name()),
-        strings.text(&event.source_ip),
-        strings.text(&event.user_agent),
+        error.map_or(Cell::None, |error| strings.phrase(&error)),
+        Cell::Index(callers.number(event, strings)),
         strings.text(&event.origin.object),
         Cell::Number(i64::try_from(event.origin.record).unwrap_or(i64::MAX)),
     ]

@@ -91,7 +91,8 @@ pub(super) fn flow(case: &Case) -> Option<Flow> {
     let (left, right) = (largest(&links, |link| &link.0), largest(&links, |link| &link.1));
     let mut kept: BTreeMap<(usize, usize, Outcome), usize> = BTreeMap::new();
     for ((from, to, outcome), nodes) in links {
-        let place = |ends: &[End], end: &End| ends.iter().position(|own| own == end).unwrap_or(ends.len() - 1);
+        let place =
+            |ends: &[End], end: &End| ends.iter().position(|own| own == end).unwrap_or(ends.len() - 1);
         *kept.entry((place(&left, &from), place(&right, &to), outcome)).or_default() += nodes;
     }
     Some(draw(&left, &right, &kept))
@@ -191,8 +192,8 @@ fn draw(left: &[End], right: &[End], links: &BTreeMap<(usize, usize, Outcome), u
         let mut tops = Vec::new();
         for (index, end) in ends.iter().enumerate() {
             let own = links.iter().filter(|(link, _)| of_link(link) == index);
-            let (height, nodes) = own
-                .fold((0.0, 0), |(height, all), (_, nodes)| (height + thickness(*nodes), all + nodes));
+            let (height, nodes) =
+                own.fold((0.0, 0), |(height, all), (_, nodes)| (height + thickness(*nodes), all + nodes));
             tops.push(y);
             blocks.push(Block {
                 name: shown(&end.name),
@@ -272,7 +273,8 @@ mod tests {
     fn many_keys_are_put_together() {
         let template = incident::case().nodes.remove(0);
         let nodes = (0..100).map(|index| {
-            let key = format!("arn:aws:kms:us-east-1:111122223333:key/{index:08}-0000-4000-8000-000000000000");
+            let key =
+                format!("arn:aws:kms:us-east-1:111122223333:key/{index:08}-0000-4000-8000-000000000000");
             let volume = Volume {
                 key_arn: Some(key.as_str().into()),
                 role: Some(VolumeRole::Launch),

@@ -158,7 +158,12 @@ pub(super) fn pools(case: &Case, numbers: &[Option<usize>], axis: Axis) -> Vec<P
     let mut sorted: Vec<(PoolKey<'_>, Members<'_>)> = members.into_iter().collect();
     sorted.sort_by_cached_key(|(_, members)| {
         let of = |outcome| members.nodes.iter().filter(|(_, node)| Outcome::of(node) == outcome).count();
-        std::cmp::Reverse((of(Outcome::Refused), of(Outcome::OtherKey), of(Outcome::Ended), members.failures.len()))
+        std::cmp::Reverse((
+            of(Outcome::Refused),
+            of(Outcome::OtherKey),
+            of(Outcome::Ended),
+            members.failures.len(),
+        ))
     });
     let mut open = 0;
     let mut pools: Vec<Pool> = Vec::new();
@@ -212,11 +217,8 @@ fn pool(
     failure_lane.sort_unstable();
     let (histogram, launches_max) = histogram(&starts, &failure_lane);
     failure_lane.dedup_by_key(|place| place.bin(BINS * 4));
-    let lanes: Vec<Lane> = members
-        .nodes
-        .iter()
-        .filter_map(|(number, node)| Some(lane((*number)?, node, case, axis)))
-        .collect();
+    let lanes: Vec<Lane> =
+        members.nodes.iter().filter_map(|(number, node)| Some(lane((*number)?, node, case, axis))).collect();
     let is_open = lanes.len() <= OPEN_LANES_MAX && *open + lanes.len() <= OPEN_LANES_TOTAL_MAX;
     if is_open {
         *open += lanes.len();
@@ -305,7 +307,8 @@ fn lane(number: usize, node: &Node, case: &Case, axis: Axis) -> Lane {
             glyphs.push(glyph);
         }
         if glyphs.len() > GLYPHS_MAX {
-            let least = glyphs.iter().enumerate().min_by_key(|(at, glyph)| (glyph.symbol, std::cmp::Reverse(*at)));
+            let least =
+                glyphs.iter().enumerate().min_by_key(|(at, glyph)| (glyph.symbol, std::cmp::Reverse(*at)));
             if let Some(least) = least.map(|(at, _)| at) {
                 glyphs.remove(least);
             }

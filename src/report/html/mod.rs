@@ -22,8 +22,8 @@ use std::io::{self, BufWriter, Write};
 use askama::Template;
 
 use self::account::{
-    FailureRow, FindingGroup, IncidentCard, KeyRow, Limited, NodeRow, cards, failure_rows, group, key_rows, losses,
-    node_rows, scopes, told,
+    FailureRow, FindingGroup, IncidentCard, KeyRow, Limited, NodeRow, cards, failure_rows, group, key_rows,
+    losses, node_rows, scopes, told,
 };
 use self::axis::{Axis, Tick};
 use self::change::{Changes, events_of_changes};
@@ -40,7 +40,7 @@ use crate::event::{ObjectCounts, RecordCounts, Timestamp};
 use crate::rules::{self, Finding};
 
 /// Most nodes with a lane and details of their own; those with the worst news come first.
-const NODES_MAX: usize = 10_000;
+const NODES_MAX: usize = 6_000;
 /// Most incidents that are told.
 const INCIDENTS_MAX: usize = 30;
 
@@ -162,8 +162,7 @@ fn headline(case: &Case) -> Shown {
         case.nodes.iter().filter_map(|node| node.cluster.as_deref()).collect();
     let accounts = case.coverage.scopes.keys().map(|(account_id, _)| &**account_id);
     let accounts: std::collections::BTreeSet<&str> = accounts.collect();
-    let (what, names) =
-        if clusters.is_empty() { ("Account", accounts) } else { ("Cluster", clusters) };
+    let (what, names) = if clusters.is_empty() { ("Account", accounts) } else { ("Cluster", clusters) };
     let (number, plural) = (names.len(), if names.len() == 1 { "" } else { "s" });
     let named = names.into_iter().take(NAMED_MAX).collect::<Vec<_>>().join(", ");
     let more = match number.saturating_sub(NAMED_MAX) {

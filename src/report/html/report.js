@@ -47,7 +47,10 @@
   const cellOf = (number, name) => data().nodes[number][columnOf('node', name)];
   const textOf = (number, name) => value(cellOf(number, name), 's');
   const node = (number) => read(data().nodes[number], 'node');
-  const event = (number) => read(data().events[number], 'event');
+  const event = (number) => {
+    const one = read(data().events[number], 'event');
+    return Object.assign(one, read(data().callers[one.caller], 'caller'));
+  };
   const finding = (number) => read(data().findings[number], 'finding');
 
   // ---- elements and words ----
@@ -265,7 +268,9 @@
       else if (kind === 'S') into.push(...cell);
       else if (kind === 'r') cell.forEach((inner) => own(inner, of, into));
     });
-    const events = data().events.map((row) => { const into = []; own(row, 'event', into); return into; });
+    const callers = data().callers.map((row) => { const into = []; own(row, 'caller', into); return into; });
+    const caller = columnOf('event', 'caller');
+    const events = data().events.map((row) => { const into = [...callers[row[caller]]]; own(row, 'event', into); return into; });
     const findings = data().findings.map((row) => {
       const rule = columnOf('finding', 'rule');
       return [row[rule], row[columnOf('finding', 'name')]];
@@ -426,7 +431,7 @@
           element('td', {}, step.summary, step.inferred ? [' ', element('span', { class: 'confidence inferred' }, 'inferred')] : null)),
         element('tr', { class: 'more-of' }, element('td', { colspan: '3' }, element('code', {}, happened.id)),
           element('td', {}, `${by.filter((text) => text !== null).join(', ')}; read from ${happened.object} record ${happened.record}`,
-            happened.error === null ? null : [element('br', {}), `${happened.error}: ${happened.message || ''}`])),
+            happened.error === null ? null : [element('br', {}), happened.error])),
       ];
     });
     const more = one.steps_left_out > 0 ? element('p', { class: 'more' }, `${one.steps_left_out} more events are in the JSON and CSV outputs.`) : null;

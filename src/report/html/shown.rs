@@ -54,7 +54,10 @@ mod tests {
 
     #[test]
     fn lines_stay_lines_and_everything_else_becomes_visible() {
-        assert_eq!(Shown::lines("{\r\n  \"a\": \"\u{202e}b\"\n}\n").as_str(), "{\n  \"a\": \"\\u{202e}b\"\n}");
+        assert_eq!(
+            Shown::lines("{\r\n  \"a\": \"\u{202e}b\"\n}\n").as_str(),
+            "{\n  \"a\": \"\\u{202e}b\"\n}"
+        );
         assert_eq!(Shown::text("a\nb\u{200b}").as_str(), "a\\u{a}b\\u{200b}");
     }
 }

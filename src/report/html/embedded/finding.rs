@@ -100,7 +100,8 @@ pub(super) fn rows(
 
 fn remedy_row(remedy: &Remediation, strings: &mut Strings) -> Vec<Cell> {
     let documents = remedy.documents.iter();
-    let documents = documents.map(|document| vec![strings.text(document.format), strings.lines(&document.body)]);
+    let documents =
+        documents.map(|document| vec![strings.text(document.format), strings.lines(&document.body)]);
     let documents = Cell::Rows(documents.collect());
     vec![strings.text(&remedy.summary), strings.text(&remedy.target), documents]
 }

@@ -73,9 +73,8 @@ pub(super) fn row(
         Some(version) => format!("{} version {version}", template.id),
         None => template.id.to_string(),
     });
-    let seconds = |at: Option<crate::event::Timestamp>| {
-        at.map_or(Cell::None, |at| Cell::Number(at.second() - start))
-    };
+    let seconds =
+        |at: Option<crate::event::Timestamp>| at.map_or(Cell::None, |at| Cell::Number(at.second() - start));
     let ending = node.termination.as_ref();
     let expected_key = node.expected_key.as_ref().map(expected_name);
     let steps = node.timeline.iter().take(STEPS_MAX);
