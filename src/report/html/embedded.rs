@@ -76,8 +76,8 @@ impl<'a> EventNumbers<'a> {
             .flat_map(|node| case.nodes[*node].timeline.iter().take(STEPS_MAX))
             .map(|entry| entry.event)
             .collect();
-        let is_cited = |(_, event): &(u32, &Box<Event>)| cited.contains(&event.event_id);
-        chosen.extend((0u32..).zip(&case.events).filter(is_cited).map(|(index, _)| index));
+        let all = (0u32..).zip(&case.events);
+        chosen.extend(all.filter(|(_, event)| cited.contains(&event.event_id)).map(|(index, _)| index));
         let order: Vec<u32> = chosen.into_iter().collect();
         let by_index = order.iter().enumerate().map(|(number, index)| (*index, number)).collect();
         let mut by_id = HashMap::new();

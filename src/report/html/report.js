@@ -58,7 +58,7 @@
   function element(tag, options, ...children) {
     const made = document.createElement(tag);
     for (const [name, text] of Object.entries(options || {})) made.setAttribute(name, text);
-    for (const child of children.flat()) if (child !== null && child !== undefined) made.append(child);
+    for (const child of children.flat(Infinity)) if (child !== null && child !== undefined) made.append(child);
     return made;
   }
   function clock(seconds, form) {
