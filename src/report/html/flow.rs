@@ -80,7 +80,7 @@ pub(super) fn flow(case: &Case) -> Option<Flow> {
         case.keys.iter().filter_map(|key| Some((&*key.key_arn, &**key.aliases.first()?))).collect();
     let mut links: BTreeMap<(End, End, Outcome), usize> = BTreeMap::new();
     for node in case.nodes.iter().filter(|node| node.launched_at.is_some()) {
-        let from = configured(node);
+        let from = configured(node, &aliases);
         for (to, outcome) in used(node, &aliases) {
             *links.entry((from.clone(), to, outcome)).or_default() += 1;
         }
@@ -117,11 +117,17 @@ fn largest(
     ends
 }
 
-fn configured(node: &Node) -> End {
+fn configured(node: &Node, aliases: &BTreeMap<&str, &str>) -> End {
     match (&node.expected_key, node.expected_keys.len()) {
         (Some(key), _) => match (&key.key_arn, &key.written) {
             (None, None) => End::new("none", "no key named", "left to the account's default"),
-            (Some(arn), _) => End::new(arn, &expected_name(key), "configured"),
+            // By its own name if that is an alias, else by the alias that the archive shows.
+            (Some(arn), _) => match (expected_name(key), aliases.get(&**arn)) {
+                (name, Some(alias)) if !name.starts_with("alias/") => {
+                    End::new(arn, &format!("{alias} ({name})"), "configured")
+                }
+                (name, _) => End::new(arn, &name, "configured"),
+            },
             (None, Some(written)) => End::new(written, &expected_name(key), "configured; not resolved"),
         },
         (None, 0) => End::new("unknown", "configuration not known", "no launch template in the archive"),

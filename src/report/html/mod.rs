@@ -43,6 +43,8 @@ use crate::rules::{self, Finding};
 const NODES_MAX: usize = 6_000;
 /// Most incidents that are told.
 const INCIDENTS_MAX: usize = 30;
+/// Incidents that are told without a click.
+const INCIDENTS_OPEN_MAX: usize = 5;
 
 const STYLE: &str = include_str!("report.css");
 const SCRIPT: &str = include_str!("report.js");

@@ -429,13 +429,13 @@
         element('tr', { class: `${isDecisive ? 'decisive ' : ''}${step.role}` },
           element('td', {}, clock(happened.time)), element('td', { class: 'since' }, since), element('td', {}, happened.name),
           element('td', {}, step.summary, step.inferred ? [' ', element('span', { class: 'confidence inferred' }, 'inferred')] : null)),
-        element('tr', { class: 'more-of' }, element('td', { colspan: '3' }, element('code', {}, happened.id)),
-          element('td', {}, `${by.filter((text) => text !== null).join(', ')}; read from ${happened.object} record ${happened.record}`,
+        element('tr', { class: 'more-of' }, element('td', { colspan: '4' }, element('code', {}, happened.id),
+            ` ${by.filter((text) => text !== null).join(', ')}; read from ${happened.object} record ${happened.record}`,
             happened.error === null ? null : [element('br', {}), happened.error])),
       ];
     });
     const more = one.steps_left_out > 0 ? element('p', { class: 'more' }, `${one.steps_left_out} more events are in the JSON and CSV outputs.`) : null;
-    return [wide(element('table', { class: 'steps' }, head('Time (UTC)', 'Since launch', 'Event', 'What happened'), element('tbody', {}, rows))), more];
+    return [wide(element('table', { class: 'steps' }, head('Time (UTC)', 'Launch +', 'Event', 'What happened'), element('tbody', {}, rows))), more];
   }
   const list = (title, texts) => texts.length === 0 ? [] : [element('h4', {}, title), element('ul', {}, texts.map((text) => element('li', {}, text)))];
   const copyButton = (text) => {
@@ -463,7 +463,7 @@
     const one = node(number);
     const close = element('button', { type: 'button', 'aria-label': 'Close' }, 'Close');
     close.addEventListener('click', () => detail.close());
-    const title = element('h2', { id: 'detail-title' }, one.instance_id);
+    const title = element('h2', { id: 'detail-title', tabindex: '-1' }, one.instance_id);
     const findings = one.findings.map((place, at) => findingOf(place, at === 0));
     detail.replaceChildren(
       element('div', { class: 'detail-head' }, title, copyButton(one.instance_id), close),
@@ -473,6 +473,7 @@
         element('h3', {}, 'Findings'), findings.length === 0 ? element('p', { class: 'soft' }, 'No rule concludes anything about it.') : findings));
     hideTip();
     if (!detail.open) detail.showModal();
+    title.focus();
     detail.scrollTop = 0;
   }
   function follow() {
@@ -497,7 +498,7 @@
 
   let closed = [];
   addEventListener('beforeprint', () => {
-    closed = [...document.querySelectorAll('details.finding:not([open]), #flow details:not([open])')];
+    closed = [...document.querySelectorAll('details.finding:not([open]), #flow details:not([open]), .more-incidents:not([open])')];
     for (const one of closed) one.open = true;
   });
   addEventListener('afterprint', () => { for (const one of closed) one.open = false; });
