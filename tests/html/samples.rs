@@ -91,6 +91,17 @@ fn a_policy_change_stands_between_the_nodes_that_lived_and_those_that_died() {
 }
 
 #[test]
+fn a_change_of_the_configured_key_is_marked_before_the_launch_loop() {
+    let Some(mut browser) = chromium() else { return };
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let mut page = browser.page();
+    page.open(&report(&sample("09-launch-loop"), directory.path(), "report"));
+    let flags = page.value("[...document.querySelectorAll('.flag')].map((flag) => flag.textContent)");
+    assert!(flags[0].as_str().unwrap().contains("configured key"), "{flags}");
+    assert_eq!(flags.as_array().unwrap().len(), 1, "the first template of a nodepool changes nothing");
+}
+
+#[test]
 fn the_same_case_gives_the_same_bytes_and_only_origins_follow_the_path() {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let source = sample("09-launch-loop");

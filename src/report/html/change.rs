@@ -1,4 +1,5 @@
-//! Configuration changes that could matter to the nodes: key policies, key states, aliases, EBS defaults.
+//! Configuration changes that could matter to the nodes: key policies, key states, aliases, EBS defaults, and launch
+//! templates that name another key than a nodepool had.
 //!
 //! A case and its findings come in, [`Change`]s in order of time go out: those of keys that the nodes expect,
 //! use or were refused, of aliases that they name, and of the EBS defaults of their accounts and regions. Whether
@@ -84,8 +85,31 @@ pub(super) fn events_of_changes(case: &Case) -> BTreeSet<u32> {
         events.extend(history.default_key_changes(place).iter().map(|change| change.event));
         events.extend(history.default_encryption_changes(place).iter().map(|change| change.event));
     }
+    events.extend(templates_with_another_key(case));
     // An alias may be known from a use of its key: that is no change.
     events.retain(|event| subject(&case.events[*event as usize].detail).is_some());
+    events
+}
+
+/// Launch templates with which a nodepool's configured key became another.
+fn templates_with_another_key(case: &Case) -> BTreeSet<u32> {
+    let mut last = HashMap::new();
+    let mut events = BTreeSet::new();
+    for node in &case.nodes {
+        let template = node
+            .timeline
+            .iter()
+            .rfind(|entry| matches!(case.events[entry.event as usize].detail, Detail::LaunchTemplate(_)));
+        let Some(template) = template else { continue };
+        let pool = (&node.account_id, &node.region, &node.cluster, &node.nodepool);
+        let keys: Vec<_> =
+            node.expected_keys.iter().map(|own| (&own.device, &own.key.key_arn, &own.key.written)).collect();
+        if let Some(previous) = last.insert(pool, keys.clone())
+            && previous != keys
+        {
+            events.insert(template.event);
+        }
+    }
     events
 }
 
@@ -103,6 +127,7 @@ fn subject(detail: &Detail) -> Option<&'static str> {
         Detail::KeyState(_) => "key state",
         Detail::EbsDefault(EbsDefault::Encryption(_)) => "default encryption",
         Detail::EbsDefault(_) => "default key",
+        Detail::LaunchTemplate(_) => "configured key",
         _ => return None,
     })
 }
@@ -192,5 +217,52 @@ impl FlagRows {
         let row = row.unwrap_or(0);
         self.last.insert(row, place);
         row
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Changes, events_of_changes};
+    use crate::correlate::{Case, DeviceKey, ExpectedKey, KeySource, TimelineRef, TimelineRole};
+    use crate::event::Detail;
+    use crate::report::html::axis::Axis;
+    use crate::report::incident::{self, event, time};
+
+    /// Two nodes of one nodepool, each from a launch template of its own.
+    fn case(keys: [&str; 2]) -> Case {
+        let mut case = incident::case();
+        let template = |number, at| {
+            Box::new(event(number, at, "CreateLaunchTemplate", Detail::LaunchTemplate(Box::default())))
+        };
+        case.events = vec![template(1, "2026-03-02T09:59:00Z"), template(2, "2026-03-02T10:29:00Z")];
+        case.nodes.truncate(2);
+        for (event, (node, key)) in (0..).zip(case.nodes.iter_mut().zip(keys)) {
+            node.nodepool = Some("default".into());
+            node.cluster = None;
+            node.timeline = vec![TimelineRef {
+                event,
+                role: TimelineRole::Configuration,
+                confidence: Default::default(),
+            }];
+            let key = ExpectedKey {
+                written: Some(key.into()),
+                key_arn: Some(key.into()),
+                source: KeySource::LaunchTemplate,
+                evidence: Vec::new(),
+            };
+            node.expected_keys = vec![DeviceKey { device: None, key }];
+        }
+        case
+    }
+
+    #[test]
+    fn a_template_with_another_key_is_a_change_and_one_with_the_same_is_none() {
+        let changed = case([incident::RIGHT_KEY, incident::WRONG_KEY]);
+        assert_eq!(events_of_changes(&changed).into_iter().collect::<Vec<_>>(), [1]);
+        assert!(events_of_changes(&case([incident::RIGHT_KEY, incident::RIGHT_KEY])).is_empty());
+        let axis = Axis::of(&changed, &[time("2026-03-02T10:29:00Z")]);
+        let changes = Changes::tell(&changed, &[], &events_of_changes(&changed), axis);
+        assert_eq!(changes.told[0].subject, "configured key");
+        assert_eq!(changes.on_axis().count(), 1);
     }
 }

@@ -60,7 +60,7 @@ impl Outcome {
             Self::Refused => "key refused",
             Self::OtherKey => "another key",
             Self::Ended => "ended otherwise",
-            Self::NotKnown => "key not known or not compared",
+            Self::NotKnown => "key not compared",
             Self::AsExpected => "as expected",
         }
     }

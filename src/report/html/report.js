@@ -153,6 +153,7 @@
     plot.style.setProperty('--zoom', String(zoom));
     scroller.scrollLeft = share * trackWidth() - anchor;
     drawTicks();
+    if (byId('in-view').checked) apply();
   }
   function showWindow(from, to) {
     const { start, end } = data();
@@ -185,12 +186,22 @@
       key.preventDefault();
     });
     let drawn = false;
+    let settled = 0;
+    let left = 0;
     const redraw = () => {
       if (drawn) return;
       drawn = true;
       requestAnimationFrame(() => { drawn = false; drawTicks(); });
+      if (!byId('in-view').checked) return;
+      clearTimeout(settled);
+      settled = setTimeout(apply, 250);
     };
-    scroller.addEventListener('scroll', () => { hideTip(); if (zoom > 1) redraw(); }, { passive: true });
+    scroller.addEventListener('scroll', () => {
+      hideTip();
+      if (scroller.scrollLeft === left) return;
+      left = scroller.scrollLeft;
+      redraw();
+    }, { passive: true });
     new ResizeObserver(redraw).observe(scroller);
     let drag = null;
     scroller.addEventListener('pointerdown', (press) => {
@@ -294,13 +305,23 @@
     });
     return found ? (number) => referencesOf()[number].some((text) => hits[text] === 1) : () => false;
   }
+  /** From when to when the lanes show, if only that counts. */
+  function inView() {
+    const width = trackWidth();
+    if (!byId('in-view').checked || width === 0) return [-Infinity, Infinity];
+    const all = data().end - data().start;
+    const seen = scroller.clientWidth - labelWidth();
+    return [(scroller.scrollLeft / width) * all, ((scroller.scrollLeft + seen) / width) * all];
+  }
   function apply() {
     const terms = byId('find').value.toLowerCase().split(/\s+/).filter((term) => term !== '').map(search);
     const boxes = [...document.querySelectorAll('input[name="outcome"]')];
     const wanted = new Set(boxes.filter((box) => box.checked).map((box) => box.value));
-    const isAll = terms.length === 0 && wanted.size === boxes.length && incident === null;
+    const isAll = terms.length === 0 && wanted.size === boxes.length && incident === null && !byId('in-view').checked;
+    const seen = inView();
     const members = incident === null ? null : new Set(data().incidents[incident]);
-    const matches = (number) => (members === null || members.has(number)) &&
+    const lives = (number) => (cellOf(number, 'launched_at') ?? -Infinity) <= seen[1] && (cellOf(number, 'ended_at') ?? Infinity) >= seen[0];
+    const matches = (number) => lives(number) && (members === null || members.has(number)) &&
       wanted.has(textOf(number, 'outcome')) && terms.every((term) => term(number));
     total = data().nodes.length;
     shown = isAll ? null : data().nodes.map((_, number) => number).filter(matches);
@@ -320,6 +341,7 @@
   function clearFilter() {
     byId('find').value = '';
     for (const box of document.querySelectorAll('input[name="outcome"]')) box.checked = true;
+    byId('in-view').checked = false;
     incident = null;
     apply();
   }
