@@ -10,7 +10,7 @@ use super::{headline, with};
 use crate::correlate::Case;
 use crate::report::abbreviate::limited;
 use crate::report::document::sorted_losses;
-use crate::report::explanation::markdown::{cell, escaped};
+use crate::report::markdown::inert::{cell, escaped};
 use crate::verify::{Assertion, Outcome, Verification, Wait};
 
 /// What GitHub takes as the summary of a step, in bytes.
