@@ -1,7 +1,7 @@
 //! What was read, what was not, and where: the account that every output carries.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -19,6 +19,9 @@ pub struct Coverage {
     pub losses: Vec<Loss>,
     /// Activity per account and region, over all records read, relevant or not.
     pub scopes: BTreeMap<(Text, Text), ScopeActivity>,
+    /// Accounts and regions of which some records were asked for by what they are: hours without a record may have had
+    /// others.
+    pub selections: BTreeSet<(Text, Text)>,
 }
 
 /// Objects (files, S3 objects, pages of an API) by fate.
@@ -206,6 +209,7 @@ impl Coverage {
         for (scope, activity) in other.scopes {
             self.scopes.entry(scope).or_default().merge(&activity);
         }
+        self.selections.extend(other.selections);
     }
 
     /// The scopes as reported, sorted by account and region.

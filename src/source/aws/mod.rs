@@ -5,6 +5,8 @@
 //! nothing here runs unless a source in AWS was asked for.
 
 mod failure;
+pub mod lookup;
+mod repeat;
 mod session;
 
 pub use failure::{AwsError, Refuser};
