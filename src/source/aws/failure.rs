@@ -22,11 +22,7 @@ pub enum AwsError {
         source: io::Error,
     },
     /// Nothing in the chain has credentials.
-    #[error(
-        "no AWS credentials were found{}; name a profile with --profile, log in with `aws sso login`, or set \
-         AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-        of_profile(profile.as_deref())
-    )]
+    #[error("{}", without_credentials(profile.as_deref()))]
     NoCredentials {
         /// The profile asked for.
         profile: Option<String>,
@@ -50,7 +46,11 @@ pub enum AwsError {
         detail: String,
     },
     /// The chain failed otherwise.
-    #[error("the AWS credentials{} cannot be loaded: {detail}", of_profile(profile.as_deref()))]
+    #[error(
+        "the AWS credentials{} cannot be loaded: {detail}{}",
+        of_profile(profile.as_deref()),
+        login(profile.as_deref(), detail)
+    )]
     Credentials {
         /// The profile asked for.
         profile: Option<String>,
@@ -200,10 +200,27 @@ fn of_profile(profile: Option<&str>) -> String {
     profile.map_or_else(String::new, |profile| format!(" of profile {profile}"))
 }
 
+fn without_credentials(profile: Option<&str>) -> String {
+    match profile {
+        Some(profile) => format!(
+            "profile {profile} gives no AWS credentials; is it in ~/.aws/config or ~/.aws/credentials, and has it keys, \
+             a role or SSO?"
+        ),
+        None => "no AWS credentials were found; name a profile with --profile, log in with `aws sso login`, or set \
+                 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            .to_owned(),
+    }
+}
+
+/// What comes next where a login is missing.
+fn login(profile: Option<&str>, detail: &str) -> String {
+    if detail.contains("SSO token") { format!("; {}", renewal(profile)) } else { String::new() }
+}
+
 fn renewal(profile: Option<&str>) -> String {
     match profile {
-        Some(profile) => format!("log in again, such as with `aws sso login --profile {profile}`"),
-        None => "log in again, such as with `aws sso login`".to_owned(),
+        Some(profile) => format!("log in, such as with `aws sso login --profile {profile}`"),
+        None => "log in, such as with `aws sso login`".to_owned(),
     }
 }
 
@@ -294,10 +311,7 @@ mod tests {
     fn every_error_is_one_line_that_says_what_comes_next() {
         let profile = Some("audit".to_owned());
         for (error, says) in [
-            (
-                AwsError::NoCredentials { profile: profile.clone() },
-                vec!["of profile audit", "--profile", "aws sso login"],
-            ),
+            (AwsError::NoCredentials { profile: profile.clone() }, vec!["profile audit", "~/.aws/config"]),
             (
                 AwsError::Expired { profile, detail: "the token has expired".to_owned() },
                 vec!["have expired", "aws sso login --profile audit"],

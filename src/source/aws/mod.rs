@@ -7,6 +7,7 @@
 mod failure;
 pub mod lookup;
 mod repeat;
+pub mod s3;
 mod session;
 
 pub use failure::{AwsError, Refuser};

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
@@ -177,7 +179,15 @@ async fn load_config(options: &SessionOptions) -> SdkConfig {
     if let Some(endpoint_url) = &options.endpoint_url {
         loader = loader.endpoint_url(endpoint_url);
     }
-    loader.load().await
+    let config = loader.load().await;
+    let Some(profile) = &options.profile else { return config };
+    // As in the AWS CLI: a profile that is named outweighs credentials in the environment.
+    let region = config.region().cloned().unwrap_or(Region::from_static(REGION_DEFAULT));
+    let provider = ProfileFileCredentialsProvider::builder()
+        .profile_name(profile)
+        .configure(&ProviderConfig::default().with_region(Some(region)))
+        .build();
+    config.into_builder().credentials_provider(SharedCredentialsProvider::new(provider)).build()
 }
 
 async fn assume(role: &str, options: &SessionOptions, config: SdkConfig) -> SdkConfig {
