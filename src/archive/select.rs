@@ -228,9 +228,10 @@ pub(super) enum Shape<'t> {
     Record(Record<'t>),
     /// A CloudTrail record without a time, a source or a name.
     Incomplete(&'static str),
-    /// A wrapper whose member, a JSON string, is the record's text: a LookupEvents event, a CloudWatch
-    /// Logs event.
+    /// A wrapper whose member, a JSON string, is the record's text: a CloudWatch Logs event.
     Quoted(&'t [u8]),
+    /// The same of a LookupEvents event: it was asked for, and others were not.
+    LookedUp(&'t [u8]),
     /// A wrapper whose member is the record: an EventBridge envelope. With the member's position.
     Wrapped(&'t [u8], usize),
     /// An object with an array of records or wrappers.
@@ -280,6 +281,7 @@ struct Deciding<'t> {
     detail: Option<(&'t [u8], usize)>,
     is_container: bool,
     is_foreign: bool,
+    is_looked_up: bool,
     is_ambiguous: bool,
 }
 
@@ -287,6 +289,7 @@ impl<'t> Deciding<'t> {
     fn of(object: &'t [u8]) -> Self {
         let mut deciding = Self::default();
         for Member { key, value, value_at } in Members::of(object) {
+            deciding.is_looked_up |= key == "CloudTrailEvent";
             let place = match &*key {
                 "eventTime" => &mut deciding.time,
                 "eventSource" => &mut deciding.source,
@@ -337,7 +340,7 @@ impl<'t> Shape<'t> {
         let (time, name) = (text(deciding.time), text(deciding.name));
         if time.is_none() && name.is_none() && source.is_none() {
             if let Some(quoted) = deciding.quoted {
-                return Self::Quoted(quoted);
+                return if deciding.is_looked_up { Self::LookedUp(quoted) } else { Self::Quoted(quoted) };
             }
             if let Some((detail, at)) = deciding.detail {
                 return match text(deciding.detail_type) {

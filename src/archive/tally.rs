@@ -123,7 +123,7 @@ struct Recent {
 }
 
 impl Scopes {
-    /// Another object begins; `is_selection` as its source says.
+    /// From here on, records were asked for by what they are, or were not.
     pub(super) fn begin(&mut self, is_selection: bool, coverage: &mut Coverage) {
         if self.is_selection != is_selection {
             self.settle(coverage);

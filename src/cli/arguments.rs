@@ -34,6 +34,7 @@ const EXAMPLES: &str = "Examples:
   keytrail analyze s3://my-trail-bucket --since 6h --region eu-west-1 --profile log-archive
   keytrail explain i-0123456789abcdef0 ./AWSLogs
   keytrail analyze ./AWSLogs --expect-key alias/karpenter-ebs-key -o json > case.json
+  keytrail analyze lookup: --since 2h --region eu-west-1
   aws cloudtrail lookup-events --output json | keytrail analyze -";
 
 const EXIT_CODES: &str = "Exit codes:
@@ -67,7 +68,8 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct Analyze {
-    /// Directories or files with CloudTrail records, `s3://bucket/prefix`, or `-` for standard input.
+    /// Directories or files with CloudTrail records, `s3://bucket/prefix`, `lookup:` or `lookup:REGION,REGION` for
+    /// the event history of the last 90 days, or `-` for standard input.
     ///
     /// Any container: log files as CloudTrail delivers them, JSON lines, LookupEvents pages, EventBridge
     /// events, CloudWatch Logs payloads; plain, gzip or zstd.
@@ -96,8 +98,8 @@ pub(super) struct Explain {
     /// one.
     #[arg(value_name = "SUBJECT")]
     pub(super) subject: String,
-    /// Directories or files with CloudTrail records, `s3://bucket/prefix`, or `-` for standard input: as for
-    /// `analyze`.
+    /// Directories or files with CloudTrail records, `s3://bucket/prefix`, `lookup:`, or `-` for standard input:
+    /// as for `analyze`.
     #[arg(required = true, value_name = "SOURCE")]
     pub(super) sources: Vec<PathBuf>,
     #[command(flatten)]

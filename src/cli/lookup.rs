@@ -4,6 +4,7 @@
 //! Progress goes to standard error: a line that is rewritten on a terminal, a line now and then elsewhere.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::event::Timestamp;
 use crate::source::aws::Session;
 use crate::source::aws::lookup::{HISTORY_DAYS, LookedUp, LookupOptions, LookupProgress, PageRead, look_up};
+use crate::source::aws::s3::SaveDirectory;
 
 /// Without a terminal, at most one line in this time.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -25,16 +27,22 @@ pub(super) fn regions(source: &str) -> Option<Vec<String>> {
     Some(names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
 }
 
+/// Whether a SOURCE is of this kind.
+pub(super) fn is_lookup(source: &Path) -> bool {
+    source.to_str().is_some_and(|source| regions(source).is_some())
+}
+
 /// Looks up everything that can matter; shows how far it has come.
 pub(super) fn fetch(
     session: &Session,
     options: &LookupOptions,
-    now: Timestamp,
+    save: Option<&Arc<SaveDirectory>>,
     is_quiet: bool,
 ) -> anyhow::Result<LookedUp> {
+    let now = Timestamp::from_second(jiff::Timestamp::now().as_second());
     let line = Arc::new(Line::new(is_quiet));
     let progress: Arc<dyn LookupProgress> = Arc::<Line>::clone(&line);
-    let result = look_up(session, options, now, &progress);
+    let result = look_up(session, options, now, save, &progress);
     line.bar.finish_and_clear();
     Ok(result?)
 }

@@ -7,6 +7,8 @@ mod analyze;
 mod arguments;
 mod demo;
 mod explain;
+#[cfg(feature = "aws")]
+mod lookup;
 mod output;
 mod pipeline;
 mod progress;

@@ -19,8 +19,8 @@ pub struct Coverage {
     pub losses: Vec<Loss>,
     /// Activity per account and region, over all records read, relevant or not.
     pub scopes: BTreeMap<(Text, Text), ScopeActivity>,
-    /// Accounts and regions of which some records were asked for by what they are: hours without a record may have had
-    /// others.
+    /// Accounts and regions of which some records come from LookupEvents, which gives those that are asked for: hours
+    /// without a record may have had others.
     pub selections: BTreeSet<(Text, Text)>,
 }
 

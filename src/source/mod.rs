@@ -27,9 +27,6 @@ pub struct SourceObject {
     /// Whether the object claims to be a log, by its name or because the user named it: then it is a
     /// loss if it holds none. Anything else that holds no log is merely skipped.
     pub is_named_as_log: bool,
-    /// Whether its records were asked for by what they are, as those of an event history: then hours without a
-    /// record were not silent.
-    pub is_selection: bool,
     place: Place,
 }
 
@@ -71,19 +68,13 @@ impl SourceObject {
     #[must_use]
     pub fn file(path: PathBuf, size: Option<u64>) -> Self {
         let uri: Text = path.to_string_lossy().into();
-        Self { is_named_as_log: has_log_name(&uri), uri, size, is_selection: false, place: Place::Disk(path) }
+        Self { is_named_as_log: has_log_name(&uri), uri, size, place: Place::Disk(path) }
     }
 
     /// Standard input, `-`. It can be opened once.
     #[must_use]
     pub fn standard_input() -> Self {
-        Self {
-            uri: "-".into(),
-            size: None,
-            is_named_as_log: true,
-            is_selection: false,
-            place: Place::StandardInput,
-        }
+        Self { uri: "-".into(), size: None, is_named_as_log: true, place: Place::StandardInput }
     }
 
     /// Bytes in memory.
@@ -94,7 +85,7 @@ impl SourceObject {
             uri: uri.into(),
             size: Some(bytes.len() as u64),
             is_named_as_log: has_log_name(uri),
-            is_selection: false,
+
             place: Place::Memory(bytes),
         }
     }
@@ -102,13 +93,7 @@ impl SourceObject {
     /// An object of a remote store.
     #[must_use]
     pub fn remote(uri: &str, size: Option<u64>, fetch: Arc<dyn Fetch>) -> Self {
-        Self {
-            uri: uri.into(),
-            size,
-            is_named_as_log: has_log_name(uri),
-            is_selection: false,
-            place: Place::Remote(fetch),
-        }
+        Self { uri: uri.into(), size, is_named_as_log: has_log_name(uri), place: Place::Remote(fetch) }
     }
 
     /// An object or folder that is known by its name to hold no records: it counts as skipped and is never read.

@@ -25,7 +25,8 @@ use aws_sdk_cloudtrail::types::{LookupAttribute, LookupAttributeKey};
 use tokio::task::JoinSet;
 
 use super::repeat::{Backoff, Remedy, remedy};
-use super::{AwsError, Session};
+use super::s3::SaveDirectory;
+use super::{AwsError, Retries, Session};
 use crate::event::Timestamp;
 use crate::source::SourceObject;
 use pace::Pacer;
@@ -121,7 +122,7 @@ pub struct LookedUp {
     pub is_cut_by_history: bool,
 }
 
-/// Looks up everything that can matter.
+/// Looks up everything that can matter. What came whole is also kept in `save`.
 ///
 /// # Errors
 /// Without a region, or when a region refuses its first request. What fails later is an error in the bytes of the
@@ -130,6 +131,7 @@ pub fn look_up(
     session: &Session,
     options: &LookupOptions,
     now: Timestamp,
+    save: Option<&Arc<SaveDirectory>>,
     progress: &Arc<dyn LookupProgress>,
 ) -> Result<LookedUp, LookupError> {
     let regions = regions(session, &options.regions)?;
@@ -152,7 +154,8 @@ pub fn look_up(
         for (region_index, region) in regions.iter().enumerate() {
             let history = Arc::new(History {
                 client: client(session, region),
-                session: session.clone(),
+                profile: session.profile().map(str::to_owned),
+                retries: session.retries().clone(),
                 region: region.clone(),
                 pacer: Pacer::new(options.requests_per_second),
                 waiting: Mutex::new(queries.iter().cloned().collect()),
@@ -180,7 +183,15 @@ pub fn look_up(
     done.sort_by_key(|(region_index, event_name, _)| (*region_index, *event_name));
     let objects = done
         .into_iter()
-        .map(|(region_index, event_name, spooled)| object(&regions[region_index], event_name, spooled))
+        .map(|(region_index, event_name, spooled)| {
+            let region = &regions[region_index];
+            if let Some(save) = save {
+                // With the time: what is looked up later is not the same.
+                let time: String = now.to_string().chars().filter(char::is_ascii_alphanumeric).collect();
+                spooled.save(save, &format!("{region}/{time}/{event_name}.json.gz"));
+            }
+            object(region, event_name, spooled)
+        })
         .collect();
     let (pages, events) = (totals.pages.load(Ordering::Relaxed), totals.events.load(Ordering::Relaxed));
     Ok(LookedUp { objects, regions, pages, events, is_cut_by_history })
@@ -189,7 +200,7 @@ pub fn look_up(
 fn object(region: &str, event_name: &str, spooled: Spooled) -> SourceObject {
     let uri = format!("lookup:{region}/{event_name}");
     let mut object = SourceObject::remote(&uri, Some(spooled.size()), Arc::new(spooled));
-    (object.is_named_as_log, object.is_selection) = (true, true);
+    object.is_named_as_log = true;
     object
 }
 
@@ -239,7 +250,9 @@ struct Totals {
 /// The history of one region, being asked.
 struct History {
     client: Client,
-    session: Session,
+    // Not the session itself: its runtime must not end in one of the runtime's own tasks.
+    profile: Option<String>,
+    retries: Retries,
     region: String,
     pacer: Pacer,
     waiting: Mutex<VecDeque<Query>>,
@@ -291,7 +304,7 @@ impl History {
                         && failure.code() != Some("InvalidNextTokenException");
                     let request = format!("LookupEvents of {} in {}", query.event_name, self.region);
                     let error =
-                        AwsError::of_request("CloudTrail", &request, self.session.profile(), &failure);
+                        AwsError::of_request("CloudTrail", &request, self.profile.as_deref(), &failure);
                     if !self.has_answered.load(Ordering::Relaxed) {
                         return Err(error.into());
                     }
@@ -362,7 +375,7 @@ impl History {
             let Some(pause) = pause.filter(|_| !(is_mute && attempts >= FIRST_ATTEMPTS_MAX)) else {
                 return Err(failure);
             };
-            self.session.retries().note();
+            self.retries.note();
             if remedy == Remedy::Wait {
                 // The rate is that of the account: other queries would be refused as well.
                 self.pacer.pause(pause);

@@ -16,6 +16,7 @@ use tempfile::{SpooledData, SpooledTempFile};
 
 use crate::event::Timestamp;
 use crate::source::Fetch;
+use crate::source::aws::s3::SaveDirectory;
 
 /// Compressed pages of one query that stay in memory.
 const MEMORY_BYTES_MAX: usize = 1 << 20;
@@ -121,6 +122,24 @@ enum Bytes {
 impl Spooled {
     pub(super) fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Keeps the pages in a directory, unless some are missing: what is saved is whole. `path` is below
+    /// `EventHistory`, which is no bucket's name.
+    pub(super) fn save(&self, directory: &Arc<SaveDirectory>, path: &str) {
+        if self.failure.is_some() {
+            return;
+        }
+        let mut saving = directory.begin("EventHistory", path);
+        let mut reader = Reader { bytes: self.bytes.clone(), offset: 0, failure: None };
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => return saving.finish(),
+                Ok(length) => saving.write(&buffer[..length]),
+                Err(error) => return saving.fail(error),
+            }
+        }
     }
 }
 
