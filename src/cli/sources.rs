@@ -149,9 +149,9 @@ impl Sources {
 
     /// Ends a run that could read nothing of what it found in AWS: no answer is better than an empty one.
     pub(super) fn check(&self, case: &Case) -> anyhow::Result<()> {
-        let (read, failed) = (case.coverage.objects.read, case.coverage.objects.failed);
+        let (records, failed) = (case.coverage.records.read, case.coverage.objects.failed);
         let is_remote = |loss: &&crate::event::Loss| is_in_aws(Path::new(&*loss.object));
-        if read == 0
+        if records == 0
             && failed > 0
             && let Some(loss) = case.coverage.losses.iter().find(is_remote)
         {

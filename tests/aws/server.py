@@ -257,7 +257,7 @@ ANSWERS["slow-down"] = ANSWERS["throttle"]
 class Fault:
     """One fault, and which requests it hits.
 
-    kind: a name of ANSWERS, `error` (status, code, message), `truncate` and `stall` (after_bytes of the body; a
+    kind: a name of ANSWERS, `error` (status, code, message, headers), `truncate` and `stall` (after_bytes of the body; a
     stall then lasts `seconds` before the connection ends), `reset` (after_bytes, or before any answer), `delay` (seconds).
     Which: service, operation, region, contains (in path, query or body). How often: skip, times; or `share` of the
     distinct requests, chosen by `seed`, each of them once.
@@ -424,12 +424,15 @@ def plain_object(environ):
     query = environ.get("QUERY_STRING", "")
     if query not in ("", "x-id=GetObject") or "HTTP_RANGE" in environ:
         return None
-    if any(name.startswith(("HTTP_IF_", "HTTP_X_AMZ_SERVER_SIDE")) for name in environ):
+    conditions = {name for name in environ if name.startswith(("HTTP_IF_", "HTTP_X_AMZ_SERVER_SIDE"))}
+    if conditions - {"HTTP_IF_MATCH"}:
         return None
     bucket_name, _, key_name = environ["PATH_INFO"].lstrip("/").partition("/")
     bucket = moto.backends.get_backend("s3")[MOTO_ACCOUNT]["aws"].buckets.get(bucket_name)
     key = bucket and bucket.keys.get(key_name)
     if not key or key.storage_class != "STANDARD" or bucket.is_versioned or not hasattr(key, "etag"):
+        return None
+    if environ.get("HTTP_IF_MATCH", key.etag) != key.etag:
         return None
     body = key.value
     headers = [
@@ -458,6 +461,7 @@ def describe(environ):
         "account": account,
         "method": environ["REQUEST_METHOD"],
         "range": environ.get("HTTP_RANGE"),
+        "payer": environ.get("HTTP_X_AMZ_REQUEST_PAYER"),
         "status": None,
     }
     target = environ.get("HTTP_X_AMZ_TARGET")
@@ -517,6 +521,7 @@ def refuse(environ, start_response, call, spec):
         ).encode()
         status_line = f"{status} Error"
         headers = [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))]
+        headers += [(name, value) for name, value in spec.get("headers", {}).items()]
     start_response(status_line, headers)
     return [b"" if call["method"] == "HEAD" else body]
 
