@@ -13,7 +13,9 @@ use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::event::Timestamp;
 use crate::source::aws::Session;
-use crate::source::aws::lookup::{HISTORY_DAYS, LookedUp, LookupOptions, LookupProgress, PageRead, look_up};
+use crate::source::aws::lookup::{
+    HISTORY_DAYS, LookedUp, LookupOptions, LookupProgress, LookupWindow, PageRead, look_up,
+};
 use crate::source::aws::s3::SaveDirectory;
 
 /// Without a terminal, at most one line in this time.
@@ -48,14 +50,17 @@ pub(super) fn fetch(
 }
 
 /// What was asked, and what such a source cannot hold: for the summary.
-pub(super) fn note(looked_up: &LookedUp) -> String {
-    let reach = if looked_up.is_cut_by_history {
-        format!("the last {HISTORY_DAYS} days are all that it holds")
-    } else {
-        "only what was asked for was looked up".to_owned()
+pub(super) fn note(looked_up: &LookedUp, window: &LookupWindow) -> String {
+    let from = window.from.map(|from| Timestamp::from_second(from.second() - window.lookback_seconds));
+    let reach = match from {
+        Some(from) if !looked_up.is_cut_by_history => {
+            format!("from {from} on, and what sets keys from all of its {HISTORY_DAYS} days")
+        }
+        _ => format!("from all of its {HISTORY_DAYS} days, before which it knows nothing"),
     };
     format!(
-        "event history of {}: {} events on {} pages; management events only, {reach}, and the last minutes may be missing",
+        "event history of {}: {} events on {} pages, {reach}; it holds management events only, and new ones come \
+         some minutes late",
         looked_up.regions.join(", "),
         HumanCount(looked_up.events),
         HumanCount(looked_up.pages),

@@ -144,7 +144,7 @@ impl Remote {
             requests_per_second: aws.lookup_rate.unwrap_or(REQUESTS_PER_SECOND),
         };
         let looked_up = lookup::fetch(&self.session, &options, self.save.as_ref(), is_quiet)?;
-        self.histories.push(lookup::note(&looked_up));
+        self.histories.push(lookup::note(&looked_up, &options.window));
         Ok(looked_up.objects)
     }
 
