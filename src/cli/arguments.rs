@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::output::Export;
 use super::sources::AwsArguments;
-use crate::event::{KeyArn, Text};
+use crate::event::{KeyArn, Text, is_key_id};
 use crate::report::Table;
 use crate::rules::Severity;
 
@@ -58,6 +58,9 @@ pub(super) enum Command {
     /// One node or key: what happened, why, how that is known, what was ruled out, and the fix.
     #[command(after_help = EXPLAIN_EXIT_CODES)]
     Explain(Box<Explain>),
+    /// Write the relevant records only, as an archive that gives the same answers.
+    #[command(after_help = super::extract::AFTER_HELP)]
+    Extract(super::extract::Extract),
     /// The catalogue of rules, or one rule's page: what it concludes, from what, and what would disprove it.
     Rules(Rules),
     /// Analyze an incident that is built in: no arguments, no AWS.
@@ -200,6 +203,13 @@ pub(super) struct KeyArguments {
     /// What an alias points to, where the archive does not show it; repeatable.
     #[arg(long, value_name = "NAME=ARN", value_parser = parse_alias)]
     pub(super) alias: Vec<(Text, Text)>,
+    /// The node classes whose keys nodes should use, as YAML: EC2NodeClass, NodePool, and what they were called
+    /// before; a file, a directory, or `-` for standard input; repeatable.
+    #[arg(long, value_name = "FILE")]
+    pub(super) nodeclass: Vec<PathBuf>,
+    /// The same, with aliases and launch templates, from `terraform show -json` of a plan or a state; repeatable.
+    #[arg(long, value_name = "FILE")]
+    pub(super) terraform: Vec<PathBuf>,
 }
 
 #[derive(Debug, Default, Args)]
@@ -300,16 +310,6 @@ fn parse_key(text: &str) -> Result<Text, String> {
     Err("expected a key id, a key ARN, an alias (alias/NAME) or an alias ARN".to_owned())
 }
 
-/// A UUID, or `mrk-` and 32 digits for a multi-Region key.
-fn is_key_id(id: &str) -> bool {
-    let is_hexadecimal = |text: &str| text.bytes().all(|digit| digit.is_ascii_hexdigit());
-    if let Some(digits) = id.strip_prefix("mrk-") {
-        return digits.len() == 32 && is_hexadecimal(digits);
-    }
-    let groups: Vec<&str> = id.split('-').collect();
-    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12]) && groups.into_iter().all(is_hexadecimal)
-}
-
 fn parse_alias(text: &str) -> Result<(Text, Text), String> {
     let (alias, key) =
         text.split_once('=').ok_or("expected NAME=ARN, such as alias/karpenter-ebs-key=arn:aws:kms:…")?;
@@ -334,7 +334,7 @@ fn parse_table(text: &str) -> Result<Table, String> {
     text.parse().map_err(|error: crate::report::UnknownTable| error.to_string())
 }
 
-fn parse_bytes(text: &str) -> Result<usize, String> {
+pub(super) fn parse_bytes(text: &str) -> Result<usize, String> {
     let lower = text.trim().to_ascii_lowercase();
     let (digits, shift) = match lower.char_indices().last() {
         Some((end, 'k')) => (&lower[..end], 10),

@@ -7,8 +7,13 @@ mod analyze;
 mod arguments;
 mod demo;
 mod explain;
+<<<<<<< HEAD
 #[cfg(feature = "aws")]
 mod lookup;
+=======
+mod extract;
+mod manifest;
+>>>>>>> main
 mod output;
 mod pipeline;
 mod progress;
@@ -85,6 +90,7 @@ fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Analyze(analyze) => analyze::run(&analyze, arguments.quiet),
         Command::Demo(demo) => demo::run(&demo, arguments.quiet),
         Command::Explain(explain) => explain::run(&explain, arguments.quiet),
+        Command::Extract(extract) => extract::run(&extract, arguments.quiet),
         Command::Rules(rules) => rules::run(&rules),
         Command::Schema(schema) => {
             let mut out = io::stdout().lock();
