@@ -286,12 +286,9 @@ struct Deciding<'t> {
     detail: Option<(&'t [u8], usize)>,
     is_container: bool,
     is_foreign: bool,
-<<<<<<< HEAD
     is_looked_up: bool,
-=======
     is_left_out: bool,
     is_manifest: bool,
->>>>>>> main
     is_ambiguous: bool,
 }
 

@@ -7,13 +7,10 @@ mod analyze;
 mod arguments;
 mod demo;
 mod explain;
-<<<<<<< HEAD
+mod extract;
 #[cfg(feature = "aws")]
 mod lookup;
-=======
-mod extract;
 mod manifest;
->>>>>>> main
 mod output;
 mod pipeline;
 mod progress;

@@ -19,11 +19,9 @@ pub struct Coverage {
     pub losses: Vec<Loss>,
     /// Activity per account and region, over all records read, relevant or not.
     pub scopes: BTreeMap<(Text, Text), ScopeActivity>,
-<<<<<<< HEAD
     /// Accounts and regions of which some records come from LookupEvents, which gives those that are asked for: hours
     /// without a record may have had others.
     pub selections: BTreeSet<(Text, Text)>,
-=======
     /// Extracts among the objects, by their id.
     pub extracts: BTreeMap<Text, ExtractParts>,
 }
@@ -39,7 +37,6 @@ pub struct ExtractParts {
     pub is_unfinished: bool,
     /// The first object of it, by name.
     pub object: Option<Text>,
->>>>>>> main
 }
 
 /// Objects (files, S3 objects, pages of an API) by fate.
@@ -242,9 +239,7 @@ impl Coverage {
         for (scope, activity) in other.scopes {
             self.scopes.entry(scope).or_default().merge(&activity);
         }
-<<<<<<< HEAD
         self.selections.extend(other.selections);
-=======
         for (extract, parts) in other.extracts {
             self.extracts.entry(extract).or_default().merge(parts);
         }
@@ -265,7 +260,6 @@ impl Coverage {
             let object = parts.object.unwrap_or_default();
             self.losses.push(Loss { object, record: None, kind: LossKind::IncompleteExtract, detail });
         }
->>>>>>> main
     }
 
     /// The scopes as reported, sorted by account and region.
