@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Outcome;
-use super::arguments::{ReadingArguments, parse_bytes};
+use super::arguments::{KeyArguments, ReadingArguments, parse_bytes};
 use super::pipeline;
 use super::progress::Bar;
+use super::sources::{AwsArguments, Sources};
+use crate::correlate::Filter;
 use crate::extract::{self, Existing, Extracted, Request};
 use crate::report::sanitize;
 
@@ -52,13 +54,20 @@ pub(super) fn run(arguments: &Extract, is_quiet: bool) -> anyhow::Result<Outcome
         _ => Existing::Refuse,
     };
     extract::check(&arguments.out, existing)?;
-    let objects = pipeline::list(&arguments.sources)?;
+    let listed = Sources::list(
+        &arguments.sources,
+        &AwsArguments::default(),
+        &Filter::default(),
+        &KeyArguments::default(),
+        is_quiet,
+    )?;
+    let objects = &listed.objects;
     let sources: Vec<String> =
         arguments.sources.iter().map(|source| source.to_string_lossy().into_owned()).collect();
     let options = pipeline::read_options(&arguments.reading);
     let tool = format!("{} {}", super::output::TOOL.name, super::output::TOOL.version);
     let request = Request {
-        objects: &objects,
+        objects,
         sources: &sources,
         out: &arguments.out,
         existing,

@@ -5,5 +5,7 @@ mod extract;
 mod filters;
 mod keytrail;
 mod manifests;
+mod manual;
 mod screen;
 mod sources;
+mod terminal;
