@@ -235,9 +235,9 @@ pub(super) struct OutputArguments {
     /// Which table `csv` and `parquet` write: nodes (if not given), volumes, timeline or findings.
     #[arg(long, value_name = "TABLE", value_parser = parse_table)]
     pub(super) table: Option<Table>,
-    /// Also write the result to a file: json=FILE, jsonl=FILE, markdown=FILE, timesketch=FILE.jsonl,
-    /// ocsf=FILE, csv=FILE.csv, parquet=FILE.parquet, or all tables into a directory: csv=DIR, parquet=DIR.
-    /// Repeatable.
+    /// Also write the result to a file: json=FILE, jsonl=FILE, html=FILE, markdown=FILE,
+    /// timesketch=FILE.jsonl, ocsf=FILE, csv=FILE.csv, parquet=FILE.parquet, or all tables into a directory:
+    /// csv=DIR, parquet=DIR. Repeatable.
     #[arg(long, value_name = "FORMAT=PATH")]
     pub(super) export: Vec<Export>,
     /// Overwrite files that exist.
@@ -294,6 +294,8 @@ pub(super) enum Format {
     Jsonl,
     /// One flat table.
     Csv,
+    /// The report: one page for a browser, without network.
+    Html,
     /// One flat table, typed.
     Parquet,
     /// For a ticket or a post-mortem.
