@@ -59,12 +59,12 @@ pub(super) enum Command {
     /// One node or key: what happened, why, how that is known, what was ruled out, and the fix.
     #[command(before_help = examples::EXPLAIN, after_help = EXPLAIN_EXIT_CODES)]
     Explain(Box<Explain>),
-    /// Prove that the configured key is applied: pass 0, fail 1, inconclusive 3.
-    #[command(before_help = examples::VERIFY, after_help = VERIFY_EXIT_CODES)]
-    Verify(Box<super::verify::Verify>),
     /// Write the relevant records only, as an archive that gives the same answers.
     #[command(before_help = examples::EXTRACT, after_help = super::extract::AFTER_HELP)]
     Extract(super::extract::Extract),
+    /// Prove that the configured key is applied: pass 0, fail 1, inconclusive 3.
+    #[command(before_help = examples::VERIFY, after_help = VERIFY_EXIT_CODES)]
+    Verify(Box<super::verify::Verify>),
     /// The catalogue of rules, or one rule's page: what it concludes, from what, and what would disprove it.
     #[command(before_help = examples::RULES)]
     Rules(Rules),

@@ -23,14 +23,13 @@ pub(super) const EXPLAIN: &str = "Examples:
   keytrail explain i-057f ./AWSLogs -o markdown > ticket.md
   keytrail explain arn:aws:kms:eu-west-1:123456789012:key/ed0b94da-c9c1-4389-80e4-227726e63811 ./AWSLogs";
 
-pub(super) const VERIFY: &str = "Examples:
-  keytrail verify ./AWSLogs --from 2026-05-06T11:40:00Z
-  keytrail verify ./AWSLogs --expect-key alias/karpenter-ebs-key --min-nodes 2 || echo \"exit code $?\"
-  keytrail verify ./AWSLogs -q -o none --junit keytrail.xml --sarif keytrail.sarif || echo \"exit code $?\"";
-
 pub(super) const EXTRACT: &str = "Examples:
   keytrail extract ./AWSLogs --out relevant
   keytrail analyze relevant";
+
+pub(super) const VERIFY: &str = "Examples:
+  keytrail verify ./AWSLogs --expect-key alias/karpenter-ebs-key
+  keytrail verify ./AWSLogs --nodeclass default.yaml --junit verify.xml";
 
 pub(super) const RULES: &str = "Examples:
   keytrail rules

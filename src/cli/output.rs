@@ -219,11 +219,11 @@ fn write_file(answer: &Answer, target: &Target, force: bool) -> anyhow::Result<(
         ExportFormat::JsonLines => report::write_json_lines(out, case, findings),
         ExportFormat::Csv => report::write_csv(out, case, findings, target.table),
         ExportFormat::Html => report::write_html(out, case, findings, TOOL),
-        #[cfg(feature = "parquet")]
-        ExportFormat::Parquet => report::write_parquet(out, case, findings, target.table, TOOL),
         ExportFormat::Markdown => report::write_markdown(out, case, findings, TOOL),
         ExportFormat::Timesketch => report::write_timesketch(out, case, findings),
         ExportFormat::Ocsf => report::write_ocsf(out, case, findings, TOOL),
+        #[cfg(feature = "parquet")]
+        ExportFormat::Parquet => report::write_parquet(out, case, findings, target.table, TOOL),
     })
 }
 
