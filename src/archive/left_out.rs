@@ -4,7 +4,7 @@
 //! count the objects and records of the source, list its losses, and tell when each account and region logged.
 //! The text may be anybody's: it is checked, and what it cannot truthfully say is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +88,9 @@ struct Scope {
     account_id: Text,
     region: Text,
     kms_events_seen: bool,
+    /// Whether some of its records were looked up, so that others were left out before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_selection: bool,
     /// First second, last second and number of records of each hour.
     hours: Vec<(i64, i64, u64)>,
 }
@@ -128,6 +131,7 @@ pub fn elements(coverage: &Coverage, place: ExtractPart<'_>) -> Vec<Vec<u8>> {
                 account_id: account_id.clone(),
                 region: region.clone(),
                 kms_events_seen: activity.kms_events_seen,
+                is_selection: coverage.selections.contains(&(account_id.clone(), region.clone())),
                 hours: piece.to_vec(),
             });
             entries += piece.len() + 1;
@@ -168,7 +172,11 @@ pub(super) fn parse(text: &[u8]) -> Result<LeftOut, LeftOutError> {
         return wrong("a count that is none");
     }
     let mut scopes: BTreeMap<(Text, Text), ScopeActivity> = BTreeMap::new();
+    let mut selections = BTreeSet::new();
     for scope in element.scopes {
+        if scope.is_selection {
+            selections.insert((scope.account_id.clone(), scope.region.clone()));
+        }
         let activity = scopes.entry((scope.account_id, scope.region)).or_default();
         let mut hours = BTreeMap::new();
         for (first_second, last_second, records) in scope.hours {
@@ -197,6 +205,7 @@ pub(super) fn parse(text: &[u8]) -> Result<LeftOut, LeftOutError> {
         },
         losses: element.losses,
         scopes,
+        selections,
         ..Coverage::default()
     };
     Ok(LeftOut { extract: element.extract, part: element.part, parts: element.parts, coverage })

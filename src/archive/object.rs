@@ -83,6 +83,7 @@ impl<'a> ObjectReader<'a> {
     /// Reads one object to its end, or to its damage.
     pub(super) fn read(&mut self, object: &SourceObject, object_index: usize, sink: &mut impl RecordSink) {
         self.framing.reset();
+        self.scopes.begin(false, &mut self.coverage);
         let mut tally = Tally::default();
         let fault = match object.open() {
             Err(error) => {

@@ -229,9 +229,10 @@ pub(super) enum Shape<'t> {
     Record(Record<'t>),
     /// A CloudTrail record without a time, a source or a name.
     Incomplete(&'static str),
-    /// A wrapper whose member, a JSON string, is the record's text: a LookupEvents event, a CloudWatch
-    /// Logs event.
+    /// A wrapper whose member, a JSON string, is the record's text: a CloudWatch Logs event.
     Quoted(&'t [u8]),
+    /// The same of a LookupEvents event: it was asked for, and others were not.
+    LookedUp(&'t [u8]),
     /// A wrapper whose member is the record: an EventBridge envelope. With the member's position.
     Wrapped(&'t [u8], usize),
     /// An object with an array of records or wrappers.
@@ -285,6 +286,7 @@ struct Deciding<'t> {
     detail: Option<(&'t [u8], usize)>,
     is_container: bool,
     is_foreign: bool,
+    is_looked_up: bool,
     is_left_out: bool,
     is_manifest: bool,
     is_ambiguous: bool,
@@ -294,6 +296,7 @@ impl<'t> Deciding<'t> {
     fn of(object: &'t [u8]) -> Self {
         let mut deciding = Self::default();
         for Member { key, value, value_at } in Members::of(object) {
+            deciding.is_looked_up |= key == "CloudTrailEvent";
             let place = match &*key {
                 "eventTime" => &mut deciding.time,
                 "eventSource" => &mut deciding.source,
@@ -358,7 +361,7 @@ impl<'t> Shape<'t> {
                 return Self::Manifest;
             }
             if let Some(quoted) = deciding.quoted {
-                return Self::Quoted(quoted);
+                return if deciding.is_looked_up { Self::LookedUp(quoted) } else { Self::Quoted(quoted) };
             }
             if let Some((detail, at)) = deciding.detail {
                 return match text(deciding.detail_type) {

@@ -176,6 +176,7 @@ impl Tally {
 #[derive(Default)]
 pub(super) struct Scopes {
     recent: Option<Recent>,
+    is_selection: bool,
 }
 
 struct Recent {
@@ -189,6 +190,14 @@ struct Recent {
 }
 
 impl Scopes {
+    /// From here on, records were asked for by what they are, or were not.
+    pub(super) fn begin(&mut self, is_selection: bool, coverage: &mut Coverage) {
+        if self.is_selection != is_selection {
+            self.settle(coverage);
+            self.is_selection = is_selection;
+        }
+    }
+
     /// Notes one record.
     pub(super) fn note(&mut self, header: &Header<'_>, coverage: &mut Coverage) {
         let (Some(account_id), Some(region)) = (header.account_id, header.region) else { return };
@@ -210,12 +219,12 @@ impl Scopes {
                 if recent.account_id.as_bytes() == account_id && recent.region.as_bytes() == region =>
             {
                 let texts = (Text::clone(&recent.account_id), Text::clone(&recent.region));
-                recent.settle(coverage);
+                recent.settle(self.is_selection, coverage);
                 texts
             }
             other => {
                 if let Some(recent) = other {
-                    recent.settle(coverage);
+                    recent.settle(self.is_selection, coverage);
                 }
                 (text(account_id), text(region))
             }
@@ -234,7 +243,7 @@ impl Scopes {
     /// Moves everything noted into `coverage`.
     pub(super) fn settle(&mut self, coverage: &mut Coverage) {
         if let Some(recent) = self.recent.take() {
-            recent.settle(coverage);
+            recent.settle(self.is_selection, coverage);
         }
     }
 }
@@ -244,7 +253,11 @@ fn text(bytes: &[u8]) -> Text {
 }
 
 impl Recent {
-    fn settle(self, coverage: &mut Coverage) {
+    fn settle(self, is_selection: bool, coverage: &mut Coverage) {
+        if is_selection {
+            let scope = (Text::clone(&self.account_id), Text::clone(&self.region));
+            coverage.selections.insert(scope);
+        }
         let hour = HourActivity {
             first_second: self.first_second,
             last_second: self.last_second,

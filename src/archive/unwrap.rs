@@ -89,6 +89,10 @@ impl<S: RecordSink> Unwrapping<'_, S> {
             }
             Shape::Incomplete(missing) => self.lose(LossKind::IncompleteRecord, offset, missing),
             Shape::Quoted(quoted) => self.quoted(quoted, offset),
+            Shape::LookedUp(quoted) => {
+                self.scopes.begin(true, self.coverage);
+                self.quoted(quoted, offset);
+            }
             Shape::Wrapped(record, at) if self.nesting < NESTING_MAX => {
                 self.nesting += 1;
                 self.unusual(record, offset + at as u64);

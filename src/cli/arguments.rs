@@ -84,7 +84,8 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct Analyze {
-    /// Directories or files with CloudTrail records, `s3://bucket/prefix`, or `-` for standard input.
+    /// Directories or files with CloudTrail records, `s3://bucket/prefix`, `lookup:` or `lookup:REGION,REGION` for
+    /// the event history of the last 90 days, or `-` for standard input.
     ///
     /// Any container: log files as CloudTrail delivers them, JSON lines, LookupEvents pages, EventBridge
     /// events, CloudWatch Logs payloads; plain, gzip or zstd.
@@ -113,8 +114,8 @@ pub(super) struct Explain {
     /// one.
     #[arg(value_name = "SUBJECT")]
     pub(super) subject: String,
-    /// Directories or files with CloudTrail records, `s3://bucket/prefix`, or `-` for standard input: as for
-    /// `analyze`.
+    /// Directories or files with CloudTrail records, `s3://bucket/prefix`, `lookup:`, or `-` for standard input:
+    /// as for `analyze`.
     #[arg(required = true, value_name = "SOURCE")]
     pub(super) sources: Vec<PathBuf>,
     #[command(flatten)]

@@ -9,6 +9,8 @@ mod demo;
 mod examples;
 mod explain;
 mod extract;
+#[cfg(feature = "aws")]
+mod lookup;
 mod manifest;
 mod manual;
 mod output;

@@ -42,6 +42,9 @@ pub(super) struct AwsArguments {
     /// With --account: read this account's logs too, such as those of the keys' owner; repeatable.
     #[arg(long, value_name = "ACCOUNT")]
     pub(super) key_account: Vec<Text>,
+    /// Requests per second and region to `lookup:`. AWS admits 2 per account and region, to all who ask.
+    #[arg(long, value_name = "N", default_value = "2", value_parser = parse_rate)]
+    pub(super) lookup_rate: Option<f64>,
     /// Keep what is downloaded in this directory; it is a SOURCE too.
     #[arg(long, value_name = "DIR")]
     pub(super) save_to: Option<PathBuf>,
@@ -72,6 +75,11 @@ impl AwsArguments {
     }
 }
 
+fn parse_rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "expected a number, such as 1 or 0.5")?;
+    if (0.01..=10_000.0).contains(&rate) { Ok(rate) } else { Err("expected 0.01 to 10000".to_owned()) }
+}
+
 /// What narrows and reaches sources in AWS, as words of a command line: without them the next command would read
 /// whole buckets. Nothing where all sources are on disk.
 pub(super) fn narrowing(
@@ -100,7 +108,7 @@ pub(super) fn narrowing(
 
 /// Whether a source is in AWS.
 pub(super) fn is_in_aws(source: &Path) -> bool {
-    source.to_str().is_some_and(|source| source.starts_with("s3://"))
+    source.to_str().is_some_and(|source| source.starts_with("s3://") || source.starts_with("lookup:"))
 }
 
 /// A source in AWS is there, and holds nothing of what is asked.
@@ -182,8 +190,10 @@ mod tests {
 
     #[test]
     fn a_source_in_aws_is_told_by_its_scheme() {
-        assert!(is_in_aws("s3://logs/AWSLogs".as_ref()));
-        for path in ["./s3://logs", "s3", "logs/s3:", "-", ""] {
+        for source in ["s3://logs/AWSLogs", "lookup:", "lookup:eu-west-1"] {
+            assert!(is_in_aws(source.as_ref()), "{source}");
+        }
+        for path in ["./s3://logs", "s3", "lookup", "logs/s3:", "-", ""] {
             assert!(!is_in_aws(path.as_ref()), "{path}");
         }
     }

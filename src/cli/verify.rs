@@ -23,7 +23,8 @@ use crate::verify::{Demand, Outcome as Verdict, Verification, Wait, WaitEnd, ver
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct Verify {
-    /// Directories or files with CloudTrail records, or `-` for standard input: as for `analyze`.
+    /// Directories or files with CloudTrail records, `s3://bucket/prefix`, `lookup:`, or `-` for standard input: as for
+    /// `analyze`.
     #[arg(required = true, value_name = "SOURCE")]
     sources: Vec<PathBuf>,
     #[command(flatten)]

@@ -19,6 +19,9 @@ pub struct Coverage {
     pub losses: Vec<Loss>,
     /// Activity per account and region, over all records read, relevant or not.
     pub scopes: BTreeMap<(Text, Text), ScopeActivity>,
+    /// Accounts and regions of which some records come from LookupEvents, which gives those that are asked for: hours
+    /// without a record may have had others.
+    pub selections: BTreeSet<(Text, Text)>,
     /// Extracts among the objects, by their id.
     pub extracts: BTreeMap<Text, ExtractParts>,
 }
@@ -236,6 +239,7 @@ impl Coverage {
         for (scope, activity) in other.scopes {
             self.scopes.entry(scope).or_default().merge(&activity);
         }
+        self.selections.extend(other.selections);
         for (extract, parts) in other.extracts {
             self.extracts.entry(extract).or_default().merge(parts);
         }

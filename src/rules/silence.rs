@@ -35,7 +35,8 @@ Records of that time in another copy of the archive; a digest file that lists no
 ## Blind spots
 
 An account that sleeps at night is silent too; where silences recur (more than two in the archive, and more than one in two days), none is
-reported. A silence at the beginning or end of the archive cannot be seen.
+reported. A silence at the beginning or end of the archive cannot be seen, nor one in what `lookup:` gave: the event history is asked for the events that
+matter only, and cannot be switched off.
 
 ## References
 
@@ -114,8 +115,10 @@ fn evaluate(view: &FleetView<'_>) -> Vec<Verdict> {
         case.nodes.iter().map(|node| (&node.account_id, &node.region)).collect();
     let mut found: BTreeMap<(&Text, &Text), Vec<Gap>> = BTreeMap::new();
     let mut verdicts = Vec::new();
-    for ((account_id, region), activity) in &case.coverage.scopes {
-        if !places.contains(&(account_id, region)) {
+    for (place, activity) in &case.coverage.scopes {
+        let (account_id, region) = place;
+        // Where records were asked for by their names, others may have been logged in between.
+        if !places.contains(&(account_id, region)) || case.coverage.selections.contains(place) {
             continue;
         }
         match scope(activity) {
@@ -214,6 +217,13 @@ mod tests {
     #[test]
     fn silent_without_a_gap_of_two_hours() {
         assert_eq!(of_fleet(&RULE, &active(&[4, 5, 6, 7, 8, 9, 11, 12]).case()), [Verdict::Silent]);
+    }
+
+    #[test]
+    fn silent_where_records_were_asked_for_by_their_names() {
+        let mut log = active(&[4, 5, 6, 7, 8, 12, 13, 14]);
+        log.coverage.selections.insert((ACCOUNT.into(), "us-east-1".into()));
+        assert_eq!(of_fleet(&RULE, &log.case()), [Verdict::Silent]);
     }
 
     #[test]

@@ -90,6 +90,7 @@ impl SourceObject {
             uri: uri.into(),
             size: Some(bytes.len() as u64),
             is_named_as_log: has_log_name(uri),
+
             place: Place::Memory(bytes),
         }
     }

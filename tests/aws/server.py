@@ -452,12 +452,13 @@ def describe(environ):
     key, region, service = scope.groups() if scope else (None, "us-east-1", "s3")
     path, query = environ["PATH_INFO"], environ.get("QUERY_STRING", "")
     named = re.search(r"\d{12}", key or "")
-    account = named.group() if named else get_account_id_from(key) if key else MOTO_ACCOUNT
+    account = get_account_id_from(key) if key else MOTO_ACCOUNT
+    account = named.group() if named else OWN_ACCOUNT if account == MOTO_ACCOUNT else account
     call = {
         "at": time.time(),
         "service": service,
         "region": region,
-        "account": OWN_ACCOUNT if account == MOTO_ACCOUNT else account,
+        "account": account,
         "method": environ["REQUEST_METHOD"],
         "range": environ.get("HTTP_RANGE"),
         "payer": environ.get("HTTP_X_AMZ_REQUEST_PAYER"),

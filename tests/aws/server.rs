@@ -83,6 +83,11 @@ impl Server {
         self.post("objects", &json!({ "bucket": bucket, "directory": directory, "prefix": prefix }));
     }
 
+    /// Forgets events, objects, faults and requests.
+    pub fn reset(&self) {
+        self.post("reset", &json!({}));
+    }
+
     /// Adds a fault, as `Fault` in `server.py` describes it.
     pub fn fault(&self, fault: Value) {
         self.post("faults", &json!([fault]));

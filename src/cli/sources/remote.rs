@@ -4,16 +4,18 @@
 //! next to the summary.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 
 use super::{AwsArguments, NothingListed, is_in_aws};
 use crate::cli::arguments::KeyArguments;
+use crate::cli::lookup;
 use crate::correlate::{Case, Filter};
 use crate::event::{KeyArn, Text, Timestamp};
 use crate::report::sanitize;
+use crate::source::aws::lookup::{LookupOptions, LookupWindow, REQUESTS_PER_SECOND};
 use crate::source::aws::s3::{Listing, Location, S3Options, SaveDirectory, Selection, source_objects};
 use crate::source::aws::{Session, SessionOptions};
 use crate::source::{SourceObject, disk};
@@ -27,6 +29,9 @@ pub(super) struct Remote {
     save: Option<Arc<SaveDirectory>>,
     selection: Selection,
     left_out: u64,
+    is_s3_read: bool,
+    /// What is to be said of the event histories that were asked.
+    histories: Vec<String>,
 }
 
 /// Lists all sources, those on disk too.
@@ -45,7 +50,7 @@ pub(super) fn list(
     let mut remote: Option<Remote> = None;
     let mut listings = Vec::new();
     let options = S3Options { requester_pays: aws.requester_pays };
-    for source in sources.iter().filter(|source| is_in_aws(source)) {
+    for source in sources.iter().filter(|source| is_in_aws(source) && !lookup::is_lookup(source)) {
         let uri = source.to_string_lossy();
         let Some(location) = Location::parse(&uri) else {
             bail!("{uri}: names no bucket; write s3://BUCKET or s3://BUCKET/PREFIX");
@@ -66,12 +71,21 @@ pub(super) fn list(
             bail!(NothingListed(format!("{uri}: {hint}")));
         }
         remote.left_out += listing.left_out();
+        remote.is_s3_read = true;
         listings.push(listing);
+    }
+    // Looked up last: it takes longest, and what is wrong with other sources is told before.
+    for (source, listed) in sources.iter().zip(&mut listed).filter(|(source, _)| lookup::is_lookup(source)) {
+        let remote = match &mut remote {
+            Some(remote) => remote,
+            none => none.insert(Remote::begin(aws, filter, keys)?),
+        };
+        *listed = remote.look_up(source, aws, filter, is_quiet)?;
     }
     if let Some(remote) = &remote {
         let mut objects = source_objects(&remote.session, listings, remote.save.as_ref()).into_iter();
         for (source, listed) in sources.iter().zip(&mut listed) {
-            if is_in_aws(source) {
+            if is_in_aws(source) && !lookup::is_lookup(source) {
                 *listed = objects.next().unwrap_or_default();
             }
         }
@@ -97,7 +111,41 @@ impl Remote {
         })?;
         let named_keys: Vec<&Text> =
             keys.expect_key.iter().chain(keys.alias.iter().map(|(_, key)| key)).collect();
-        Ok(Self { session, save, selection: selection(aws, filter, &named_keys), left_out: 0 })
+        Ok(Self {
+            session,
+            save,
+            selection: selection(aws, filter, &named_keys),
+            left_out: 0,
+            is_s3_read: false,
+            histories: Vec::new(),
+        })
+    }
+
+    /// The objects of a `lookup:` source.
+    fn look_up(
+        &mut self,
+        source: &Path,
+        aws: &AwsArguments,
+        filter: &Filter,
+        is_quiet: bool,
+    ) -> anyhow::Result<Vec<SourceObject>> {
+        let mut regions = lookup::regions(&source.to_string_lossy()).unwrap_or_default();
+        if regions.is_empty() {
+            regions = filter.regions.iter().map(ToString::to_string).collect();
+        }
+        let options = LookupOptions {
+            regions,
+            window: LookupWindow {
+                from: filter.from,
+                to: filter.to,
+                lookback_seconds: aws.lookback.unwrap_or_default(),
+                lookahead_seconds: DELIVERY_MARGIN_SECONDS,
+            },
+            requests_per_second: aws.lookup_rate.unwrap_or(REQUESTS_PER_SECOND),
+        };
+        let looked_up = lookup::fetch(&self.session, &options, self.save.as_ref(), is_quiet)?;
+        self.histories.push(lookup::note(&looked_up, &options.window));
+        Ok(looked_up.objects)
     }
 
     /// Says what was left out and what was repeated; ends the saving.
@@ -116,13 +164,14 @@ impl Remote {
 
     fn notes(&self, case: &Case) -> Vec<String> {
         let mut notes = Vec::new();
-        if let Some(what) = described(&self.selection) {
+        if let Some(what) = described(&self.selection).filter(|_| self.is_s3_read) {
             let left_out = match self.left_out {
                 0 => String::new(),
                 count => format!("; {count} folders or objects outside of it were left out"),
             };
             notes.push(format!("read:  of S3 only {what}{left_out}"));
         }
+        notes.extend(self.histories.iter().map(|note| format!("read:  {note}")));
         match self.session.retries().count() {
             0 => {}
             1 => notes.push("read:  1 request to AWS was retried".to_owned()),

@@ -5,6 +5,7 @@
 //! nothing here runs unless a source in AWS was asked for.
 
 mod failure;
+pub mod lookup;
 mod repeat;
 pub mod s3;
 mod session;

@@ -61,7 +61,7 @@ impl SaveDirectory {
     }
 
     /// Begins a file for an object.
-    pub(super) fn begin(self: &Arc<Self>, bucket: &str, key: &str) -> Saving {
+    pub(in crate::source::aws) fn begin(self: &Arc<Self>, bucket: &str, key: &str) -> Saving {
         let path = self.root.join(relative_path(bucket, key));
         let mut saving = Saving { directory: Arc::clone(self), path, file: None };
         let file = tempfile::Builder::new().tempfile_in(self.root.join(INCOMPLETE_DIRECTORY));
@@ -74,7 +74,7 @@ impl SaveDirectory {
 }
 
 /// A file that is being written.
-pub(super) struct Saving {
+pub(in crate::source::aws) struct Saving {
     directory: Arc<SaveDirectory>,
     path: PathBuf,
     /// `None` once it is finished, or has failed.
@@ -82,7 +82,7 @@ pub(super) struct Saving {
 }
 
 impl Saving {
-    pub(super) fn write(&mut self, bytes: &[u8]) {
+    pub(in crate::source::aws) fn write(&mut self, bytes: &[u8]) {
         if let Some(file) = &mut self.file
             && let Err(error) = file.write_all(bytes)
         {
@@ -91,7 +91,7 @@ impl Saving {
     }
 
     /// Puts the whole file in its place; replaces one that is there.
-    pub(super) fn finish(&mut self) {
+    pub(in crate::source::aws) fn finish(&mut self) {
         let Some(file) = self.file.take() else { return };
         let parent = self.path.parent().unwrap_or(&self.directory.root);
         let outcome = fs::create_dir_all(parent)
@@ -101,7 +101,7 @@ impl Saving {
         }
     }
 
-    fn fail(&mut self, source: io::Error) {
+    pub(in crate::source::aws) fn fail(&mut self, source: io::Error) {
         self.file = None;
         let mut failures = self.directory.failures.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *failures {
