@@ -8,11 +8,13 @@ mod arguments;
 mod demo;
 mod examples;
 mod explain;
+mod manifest;
 mod manual;
 mod output;
 mod pipeline;
 mod progress;
 mod rules;
+mod sources;
 mod window;
 
 use std::ffi::OsString;

@@ -13,6 +13,7 @@ mod document;
 mod explanation;
 #[cfg(test)]
 mod incident;
+mod manifest;
 mod markdown;
 mod ocsf;
 mod overview;
@@ -38,6 +39,7 @@ pub use explanation::{
     Candidate, Explanation, Subject, SubjectError, explain, find_subject, write_explanation,
     write_explanation_json, write_explanation_markdown, write_explanation_schema,
 };
+pub use manifest::{write_manifest_notes, write_manifest_summary};
 pub use markdown::write_markdown;
 pub use ocsf::write_ocsf;
 pub use overview::write_incidents;

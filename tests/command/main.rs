@@ -3,6 +3,7 @@
 mod exports;
 mod filters;
 mod keytrail;
+mod manifests;
 mod manual;
 mod screen;
 mod sources;
