@@ -49,6 +49,9 @@ pub(super) enum Command {
     /// One node or key: what happened, why, how that is known, what was ruled out, and the fix.
     #[command(before_help = examples::EXPLAIN, after_help = EXPLAIN_EXIT_CODES)]
     Explain(Box<Explain>),
+    /// Write the relevant records only, as an archive that gives the same answers.
+    #[command(before_help = examples::EXTRACT, after_help = super::extract::AFTER_HELP)]
+    Extract(super::extract::Extract),
     /// The catalogue of rules, or one rule's page: what it concludes, from what, and what would disprove it.
     #[command(before_help = examples::RULES)]
     Rules(Rules),
@@ -231,9 +234,9 @@ pub(super) struct OutputArguments {
     /// Which table `csv` and `parquet` write: nodes (if not given), volumes, timeline or findings.
     #[arg(long, value_name = "TABLE", value_parser = parse_table)]
     pub(super) table: Option<Table>,
-    /// Also write the result to a file: json=FILE, jsonl=FILE, markdown=FILE, timesketch=FILE.jsonl,
-    /// ocsf=FILE, csv=FILE.csv, parquet=FILE.parquet, or all tables into a directory: csv=DIR, parquet=DIR.
-    /// Repeatable.
+    /// Also write the result to a file: json=FILE, jsonl=FILE, html=FILE, markdown=FILE,
+    /// timesketch=FILE.jsonl, ocsf=FILE, csv=FILE.csv, parquet=FILE.parquet, or all tables into a directory:
+    /// csv=DIR, parquet=DIR. Repeatable.
     #[arg(long, value_name = "FORMAT=PATH")]
     pub(super) export: Vec<Export>,
     /// Overwrite files that exist.
@@ -290,6 +293,8 @@ pub(super) enum Format {
     Jsonl,
     /// One flat table.
     Csv,
+    /// The report: one page for a browser, without network.
+    Html,
     /// One flat table, typed.
     Parquet,
     /// For a ticket or a post-mortem.
@@ -350,7 +355,7 @@ fn parse_table(text: &str) -> Result<Table, String> {
     text.parse().map_err(|error: crate::report::UnknownTable| error.to_string())
 }
 
-fn parse_bytes(text: &str) -> Result<usize, String> {
+pub(super) fn parse_bytes(text: &str) -> Result<usize, String> {
     let lower = text.trim().to_ascii_lowercase();
     let (digits, shift) = match lower.char_indices().last() {
         Some((end, 'k')) => (&lower[..end], 10),

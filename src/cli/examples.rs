@@ -16,7 +16,8 @@ pub(super) const ANALYZE: &str = "Examples:
   keytrail analyze s3://my-trail-bucket --since 6h --region eu-west-1 --profile log-archive
   keytrail analyze ./AWSLogs --expect-key alias/karpenter-ebs-key -o json > case.json
   keytrail analyze ./AWSLogs -o markdown > incident.md
-  keytrail analyze ./AWSLogs -o none --export csv=tables --export timesketch=timeline.jsonl
+  keytrail analyze ./AWSLogs --export html=incident.html --export timesketch=timeline.jsonl
+  keytrail analyze ./AWSLogs -o none --export csv=tables
   keytrail analyze ./AWSLogs --strict --fail-on high || echo \"exit code $?\"
   aws cloudtrail lookup-events --output json | keytrail analyze -";
 
@@ -24,6 +25,10 @@ pub(super) const EXPLAIN: &str = "Examples:
   keytrail explain i-057f01a3e2626bbae ./AWSLogs
   keytrail explain i-057f ./AWSLogs -o markdown > ticket.md
   keytrail explain arn:aws:kms:eu-west-1:123456789012:key/ed0b94da-c9c1-4389-80e4-227726e63811 ./AWSLogs";
+
+pub(super) const EXTRACT: &str = "Examples:
+  keytrail extract ./AWSLogs --out relevant
+  keytrail analyze relevant";
 
 pub(super) const RULES: &str = "Examples:
   keytrail rules

@@ -8,6 +8,7 @@ mod arguments;
 mod demo;
 mod examples;
 mod explain;
+mod extract;
 mod manifest;
 mod manual;
 mod output;
@@ -90,6 +91,7 @@ fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Analyze(analyze) => analyze::run(&analyze, arguments.quiet),
         Command::Demo(demo) => demo::run(&demo, arguments.quiet),
         Command::Explain(explain) => explain::run(&explain, arguments.quiet),
+        Command::Extract(extract) => extract::run(&extract, arguments.quiet),
         Command::Rules(rules) => rules::run(&rules),
         Command::Completions(completions) => manual::completions(&completions),
         Command::Man(manual) => manual::write_pages(&manual),

@@ -30,6 +30,7 @@ enum ExportFormat {
     Json,
     JsonLines,
     Csv,
+    Html,
     #[cfg(feature = "parquet")]
     Parquet,
     Markdown,
@@ -41,7 +42,9 @@ impl ExportFormat {
     /// The extension of a file with one table; a path without it is a directory for all tables.
     fn extension(self) -> Option<&'static str> {
         match self {
-            Self::Json | Self::JsonLines | Self::Markdown | Self::Timesketch | Self::Ocsf => None,
+            Self::Json | Self::JsonLines | Self::Html | Self::Markdown | Self::Timesketch | Self::Ocsf => {
+                None
+            }
             Self::Csv => Some("csv"),
             #[cfg(feature = "parquet")]
             Self::Parquet => Some("parquet"),
@@ -61,6 +64,7 @@ impl FromStr for Export {
             "json" => ExportFormat::Json,
             "jsonl" => ExportFormat::JsonLines,
             "csv" => ExportFormat::Csv,
+            "html" => ExportFormat::Html,
             #[cfg(feature = "parquet")]
             "parquet" => ExportFormat::Parquet,
             #[cfg(not(feature = "parquet"))]
@@ -73,7 +77,7 @@ impl FromStr for Export {
             "ocsf" => ExportFormat::Ocsf,
             other => {
                 return Err(format!(
-                    "`{other}` is no export format: json, jsonl, csv, parquet, markdown, timesketch or ocsf"
+                    "`{other}` is no export format: json, jsonl, csv, parquet, html, markdown, timesketch or ocsf"
                 ));
             }
         };
@@ -115,6 +119,9 @@ pub(super) fn check(arguments: &OutputArguments) -> anyhow::Result<()> {
         if let Some(file) = target.path.ancestors().skip(1).find(|above| above.exists() && !above.is_dir()) {
             bail!("{path}: cannot be made, because {} is no directory; name another place", file.display());
         }
+    }
+    if arguments.output == Format::Html && io::stdout().is_terminal() {
+        bail!("HTML is for browsers: redirect standard output, or use --export html=FILE.html");
     }
     if arguments.output == Format::Parquet {
         #[cfg(not(feature = "parquet"))]
@@ -176,6 +183,7 @@ fn write_result(answer: &Answer, format: Format, table: Table) -> io::Result<()>
         Format::Json => report::write_json(&mut out, case, findings, TOOL)?,
         Format::Jsonl => report::write_json_lines(&mut out, case, findings)?,
         Format::Csv => report::write_csv(&mut out, case, findings, table)?,
+        Format::Html => report::write_html(&mut out, case, findings, TOOL)?,
         #[cfg(feature = "parquet")]
         Format::Parquet => report::write_parquet(&mut out, case, findings, table, TOOL)?,
         #[cfg(not(feature = "parquet"))]
@@ -220,6 +228,7 @@ fn write_file(answer: &Answer, target: &Target, force: bool) -> anyhow::Result<(
         ExportFormat::Json => report::write_json(&mut out, case, findings, TOOL),
         ExportFormat::JsonLines => report::write_json_lines(&mut out, case, findings),
         ExportFormat::Csv => report::write_csv(&mut out, case, findings, target.table),
+        ExportFormat::Html => report::write_html(&mut out, case, findings, TOOL),
         #[cfg(feature = "parquet")]
         ExportFormat::Parquet => report::write_parquet(&mut out, case, findings, target.table, TOOL),
         ExportFormat::Markdown => report::write_markdown(&mut out, case, findings, TOOL),

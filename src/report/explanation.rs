@@ -12,7 +12,7 @@ mod subject;
 mod terminal;
 #[cfg(test)]
 mod tests;
-mod wording;
+pub(super) mod wording;
 
 use std::io::{self, BufWriter, Write};
 

@@ -11,6 +11,7 @@ mod columns;
 mod csv;
 mod document;
 mod explanation;
+mod html;
 #[cfg(test)]
 mod incident;
 mod manifest;
@@ -39,6 +40,7 @@ pub use explanation::{
     Candidate, Explanation, Subject, SubjectError, explain, find_subject, write_explanation,
     write_explanation_json, write_explanation_markdown, write_explanation_schema,
 };
+pub use html::write_html;
 pub use manifest::{write_manifest_notes, write_manifest_summary};
 pub use markdown::write_markdown;
 pub use ocsf::write_ocsf;

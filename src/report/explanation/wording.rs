@@ -21,7 +21,7 @@ pub(in crate::report) fn moment(at: Timestamp) -> String {
 }
 
 /// `13s`, `14m58s`, `2h05m`, `3d04h`.
-pub(super) fn span(seconds: i64) -> String {
+pub(in crate::report) fn span(seconds: i64) -> String {
     let seconds = seconds.unsigned_abs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
     match seconds {
@@ -37,7 +37,7 @@ pub(in crate::report) fn delta(seconds: i64) -> String {
     format!("{}{}", if seconds < 0 { '-' } else { '+' }, span(seconds))
 }
 
-pub(super) fn counted(count: u64, noun: &str) -> String {
+pub(in crate::report) fn counted(count: u64, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
@@ -62,7 +62,7 @@ pub(super) fn state(state: KeyState) -> &'static str {
 }
 
 /// Where a key came from.
-pub(super) fn origin(origin: KeyOrigin) -> &'static str {
+pub(in crate::report) fn origin(origin: KeyOrigin) -> &'static str {
     match origin {
         KeyOrigin::Configured => "the configured key",
         KeyOrigin::AwsManaged => "the AWS managed key of EBS (alias/aws/ebs)",
@@ -122,7 +122,7 @@ pub(super) fn refusal(event: &Event) -> (String, &'static str) {
 }
 
 /// An expected key by name: as written, and its id where that is an alias.
-pub(super) fn expected_name(key: &ExpectedKey) -> String {
+pub(in crate::report) fn expected_name(key: &ExpectedKey) -> String {
     match (&key.written, &key.key_arn) {
         (Some(written), arn) => {
             let name = named_key(&cut(written));
