@@ -6,15 +6,18 @@ pub(super) const KEYTRAIL: &str = "Examples:
   keytrail demo
   keytrail analyze ./AWSLogs
   keytrail analyze ./AWSLogs --from 2026-05-06T11:30:00Z --nodepool general
+  keytrail analyze s3://my-trail-bucket --since 6h --region eu-west-1 --profile log-archive
   keytrail explain i-057f01a3e2626bbae ./AWSLogs
   aws cloudtrail lookup-events --output json | keytrail analyze -";
 
 pub(super) const ANALYZE: &str = "Examples:
   keytrail analyze ./AWSLogs
   keytrail analyze ./AWSLogs --since 2d --cluster orders
+  keytrail analyze s3://my-trail-bucket --since 6h --region eu-west-1 --profile log-archive
   keytrail analyze ./AWSLogs --expect-key alias/karpenter-ebs-key -o json > case.json
   keytrail analyze ./AWSLogs -o markdown > incident.md
-  keytrail analyze ./AWSLogs -o none --export csv=tables --export timesketch=timeline.jsonl
+  keytrail analyze ./AWSLogs --export html=incident.html --export timesketch=timeline.jsonl
+  keytrail analyze ./AWSLogs -o none --export csv=tables
   keytrail analyze ./AWSLogs --strict --fail-on high || echo \"exit code $?\"
   aws cloudtrail lookup-events --output json | keytrail analyze -";
 
