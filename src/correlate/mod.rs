@@ -30,6 +30,7 @@ pub use termination::REGISTRATION_TIMEOUT_SECONDS;
 pub use verdict::RECORDING_SECONDS_MAX;
 
 use hashbrown::HashMap;
+use rayon::prelude::*;
 
 use crate::event::{Coverage, Event, Id, Text};
 use expectation::{Resolver, common_key};
@@ -65,13 +66,13 @@ pub fn correlate(evidence: Evidence, coverage: Coverage, question: &Question) ->
     };
     let mut nodes: Vec<Node> = drafts
         .drafts
-        .into_iter()
+        .into_par_iter()
         .filter(|draft| question.filter.may_admit(&draft.node))
         .map(|draft| context.judge(draft))
         .filter(|node| question.filter.admits_node(node))
         .collect();
     drop(context);
-    nodes.sort_by(|one, two| {
+    nodes.par_sort_by(|one, two| {
         let key = |node: &Node| (node.launched_at.is_none(), node.launched_at);
         key(one).cmp(&key(two)).then_with(|| {
             (&one.account_id, &one.region, &one.instance_id).cmp(&(

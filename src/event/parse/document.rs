@@ -109,6 +109,7 @@ impl<'a> Document<'a> {
 /// Makes documents; keeps its buffers.
 pub(super) struct DocumentReader {
     entries: Vec<Entry>,
+    quotes: Vec<u64>,
     /// Texts of a document that simd-json read, one behind another.
     texts: String,
     careful: Careful,
@@ -125,6 +126,7 @@ impl Default for DocumentReader {
     fn default() -> Self {
         Self {
             entries: Vec::new(),
+            quotes: Vec::new(),
             texts: String::new(),
             careful: Careful {
                 bytes: Vec::new(),
@@ -141,7 +143,7 @@ impl DocumentReader {
     /// # Errors
     /// When the bytes are no JSON or no UTF-8.
     pub(super) fn read<'a>(&'a mut self, raw: &'a [u8]) -> Result<Document<'a>, ParseError> {
-        match plain::read(raw, &mut self.entries) {
+        match plain::read(raw, &mut self.entries, &mut self.quotes) {
             Some(text) => Ok(Document { entries: &self.entries, text }),
             None => self.read_carefully(raw),
         }

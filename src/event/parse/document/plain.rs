@@ -1,7 +1,7 @@
 //! One pass over a record that is written as CloudTrail writes nearly all of them.
 //!
 //! Bytes come in, entries go out; or nothing, if anything at all is unusual: white space between values, an
-//! escape, a character beyond ASCII, a number that is no short integer, deep nesting, or text that is no JSON. So
+//! escape, a number that is no short integer, deep nesting, or text that is no JSON. So
 //! what comes out is always right, and whoever gets nothing asks simd-json.
 
 use super::{Entry, Kind};
@@ -11,21 +11,89 @@ const DEPTH_MAX: usize = 32;
 /// Longer numbers are unusual; all of up to so many digits fit into 64 bits with a sign.
 const DIGITS_MAX: usize = 18;
 
-/// Reads `raw` into `entries`; gives it as text.
-pub(super) fn read<'a>(raw: &'a [u8], entries: &mut Vec<Entry>) -> Option<&'a str> {
+/// Reads `raw` into `entries`; gives it as text. `quotes` is a buffer to use again.
+pub(super) fn read<'a>(raw: &'a [u8], entries: &mut Vec<Entry>, quotes: &mut Vec<u64>) -> Option<&'a str> {
     if raw.len() >= u32::MAX as usize || !is_ordinary(raw) {
         return None;
     }
+    let text = std::str::from_utf8(raw).ok()?;
     entries.clear();
-    read_values(raw, entries)?;
-    std::str::from_utf8(raw).ok()
+    find_quotes(raw, quotes);
+    let quotes = Quotes { blocks: quotes, at: 0, block: 0 };
+    read_values(raw, quotes, entries).map(|()| text)
 }
 
-/// Whether all bytes are printable ASCII and none is a backslash.
+/// Whether no byte is a backslash or a control character.
 fn is_ordinary(raw: &[u8]) -> bool {
-    let is_unusual = |byte: &u8| byte.wrapping_sub(b' ') > b'~' - b' ' || *byte == b'\\';
-    // Without an early end, so that many bytes are looked at at once.
-    raw.chunks(1024).all(|chunk| !chunk.iter().fold(false, |found, byte| found | is_unusual(byte)))
+    const WIDTH: usize = 32;
+    let is_unusual = |byte: u8| u8::from(byte < b' ') | u8::from(byte == b'\\');
+    // Side by side and without an early end, so that many bytes are looked at at once.
+    let mut found_in_blocks = [0; WIDTH];
+    let (blocks, rest) = raw.as_chunks::<WIDTH>();
+    for block in blocks {
+        for (found, byte) in found_in_blocks.iter_mut().zip(block) {
+            *found |= is_unusual(*byte);
+        }
+    }
+    let found = rest.iter().fold(0, |found, byte| found | is_unusual(*byte));
+    found == 0 && found_in_blocks == [0; WIDTH]
+}
+
+/// Where the quotes are: bit `n` of a block is set if its byte `n` is one.
+fn find_quotes(raw: &[u8], quotes: &mut Vec<u64>) {
+    quotes.clear();
+    let (blocks, rest) = raw.as_chunks::<64>();
+    quotes.extend(blocks.iter().map(quotes_in));
+    let mut filled = [0; 64];
+    filled[..rest.len()].copy_from_slice(rest);
+    quotes.push(quotes_in(&filled));
+}
+
+#[inline(always)]
+fn quotes_in(block: &[u8; 64]) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = ONES << 7;
+    let (words, _) = block.as_chunks::<8>();
+    words.iter().rev().fold(0, |quotes, word| {
+        let difference = u64::from_le_bytes(*word) ^ (ONES * u64::from(b'"'));
+        // Without a carry from byte to byte: a high bit is set where the byte is no quote.
+        let others = ((difference & !HIGH) + !HIGH) | difference;
+        // The multiplication gathers the eight high bits, each moved to a place of its own, in the top byte.
+        let here = ((!others & HIGH) >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+        quotes << 8 | here
+    })
+}
+
+/// The quotes of a record, one after another. As none is escaped, they open and close strings by turns.
+struct Quotes<'q> {
+    blocks: &'q [u64],
+    /// What is left of the block at hand.
+    block: u64,
+    /// How many blocks were begun.
+    at: usize,
+}
+
+impl Quotes<'_> {
+    /// The position of the next quote.
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        while self.block == 0 {
+            self.block = *self.blocks.get(self.at)?;
+            self.at += 1;
+        }
+        let bit = self.block.trailing_zeros() as usize;
+        self.block &= self.block - 1;
+        Some((self.at - 1) * 64 + bit)
+    }
+
+    /// Beginning and end of the string whose opening quote is at `at`.
+    #[inline(always)]
+    fn string(&mut self, at: usize) -> Option<(usize, usize)> {
+        if self.next()? != at {
+            return None;
+        }
+        Some((at + 1, self.next()?))
+    }
 }
 
 /// What is open around a value.
@@ -35,15 +103,15 @@ struct Open {
     depth: usize,
 }
 
-fn read_values(text: &[u8], entries: &mut Vec<Entry>) -> Option<()> {
+fn read_values(text: &[u8], mut quotes: Quotes<'_>, entries: &mut Vec<Entry>) -> Option<()> {
     let mut open = Open { containers: [(0, false); DEPTH_MAX], depth: 0 };
     let (mut at, mut key) = (0, (0, 0));
     loop {
         let first = *text.get(at)?;
         match first {
             b'"' => {
-                let end = quote_at(text, at + 1)?;
-                push(entries, Kind::Text, key, (at + 1, end));
+                let (start, end) = quotes.string(at)?;
+                push(entries, Kind::Text, key, (start, end));
                 at = end + 1;
             }
             b'{' | b'[' => {
@@ -55,7 +123,7 @@ fn read_values(text: &[u8], entries: &mut Vec<Entry>) -> Option<()> {
                 if text.get(at) != Some(&(first + 2)) {
                     *open.containers.get_mut(open.depth)? = (container, is_object);
                     open.depth += 1;
-                    key = if is_object { key_at(text, &mut at)? } else { (0, 0) };
+                    key = if is_object { key_at(text, &mut quotes, &mut at)? } else { (0, 0) };
                     continue;
                 }
                 at += 1;
@@ -80,7 +148,7 @@ fn read_values(text: &[u8], entries: &mut Vec<Entry>) -> Option<()> {
             let next = *text.get(at)?;
             at += 1;
             if next == b',' {
-                key = if is_object { key_at(text, &mut at)? } else { (0, 0) };
+                key = if is_object { key_at(text, &mut quotes, &mut at)? } else { (0, 0) };
                 break;
             }
             if next != if is_object { b'}' } else { b']' } {
@@ -107,12 +175,8 @@ fn push(entries: &mut Vec<Entry>, kind: Kind, key: (usize, usize), text: (usize,
 
 /// The member's name at `at`, which moves behind its colon.
 #[inline(always)]
-fn key_at(text: &[u8], at: &mut usize) -> Option<(usize, usize)> {
-    if text.get(*at) != Some(&b'"') {
-        return None;
-    }
-    let start = *at + 1;
-    let end = quote_at(text, start)?;
+fn key_at(text: &[u8], quotes: &mut Quotes<'_>, at: &mut usize) -> Option<(usize, usize)> {
+    let (start, end) = quotes.string(*at)?;
     if text.get(end + 1) != Some(&b':') {
         return None;
     }
@@ -143,22 +207,4 @@ fn integer_end(text: &[u8], at: usize) -> Option<usize> {
     };
     let end = start + digits;
     (is_plain && !matches!(text.get(end), Some(b'.' | b'e' | b'E'))).then_some(end)
-}
-
-/// The first quote from `from` on, eight bytes at a time.
-#[inline(always)]
-fn quote_at(text: &[u8], from: usize) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let mut at = from;
-    while let Some(word) = text.get(at..)?.first_chunk::<8>() {
-        let difference = u64::from_le_bytes(*word) ^ (ONES * u64::from(b'"'));
-        // The lowest bit set is that of the first quote; bits above it may be wrong.
-        let quotes = difference.wrapping_sub(ONES) & !difference & (ONES << 7);
-        if quotes != 0 {
-            return Some(at + (quotes.trailing_zeros() / 8) as usize);
-        }
-        at += 8;
-    }
-    let rest = text[at..].iter().position(|byte| *byte == b'"')?;
-    Some(at + rest)
 }

@@ -23,7 +23,8 @@ fn described(document: &Document<'_>) -> Vec<(Kind, String, String, u32)> {
 fn both(raw: &[u8]) -> (Option<String>, Option<String>) {
     let shown = |document: &Document<'_>| format!("{:?} {}", described(document), document.json_text(0));
     let mut entries = Vec::new();
-    let quick = plain::read(raw, &mut entries).map(|text| shown(&Document { entries: &entries, text }));
+    let quick = plain::read(raw, &mut entries, &mut Vec::new())
+        .map(|text| shown(&Document { entries: &entries, text }));
     let mut reader = DocumentReader::default();
     let careful = reader.read_carefully(raw).ok().map(|document| shown(&document));
     (quick, careful)
@@ -42,7 +43,8 @@ static RECORDS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
 #[test]
 fn records_as_cloudtrail_writes_them_are_read_in_one_pass() {
     let records = &*RECORDS;
-    let quick = records.iter().filter(|raw| plain::read(raw, &mut Vec::new()).is_some()).count();
+    let quick =
+        records.iter().filter(|raw| plain::read(raw, &mut Vec::new(), &mut Vec::new()).is_some()).count();
     assert!(quick * 10 > records.len() * 9, "{quick} of {}", records.len());
     for raw in records {
         let (quick, careful) = both(raw);
@@ -71,6 +73,7 @@ fn what_is_unusual_is_left_to_simd_json_and_what_is_not_is_read() {
         (r#"{"a":18446744073709551615,"b":18446744073709551616}"#, false),
         (r#"{"a":"\u0041\n"}"#, false),
         (r#"{"a\"":"ä"}"#, false),
+        (r#"{"ä":"日本"}"#, true),
     ] {
         let (quick, careful) = both(json.as_bytes());
         assert!(careful.is_some(), "{json}");
