@@ -53,6 +53,17 @@ impl Backend {
         Self::Portable
     }
 
+    /// Whether one of `traces` stands in `text`.
+    #[allow(unsafe_code, reason = "a function for a processor feature can be called no other way")]
+    pub(super) fn has_traces<const COUNT: usize>(self, text: &[u8], traces: &[Trace; COUNT]) -> bool {
+        match self {
+            // SAFETY: these two are only made by `detect`, after AVX2 was found.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 | Self::Avx2 => unsafe { x86::has_traces(text, traces) },
+            Self::Portable => has_traces(text, traces),
+        }
+    }
+
     /// Scans the object whose opening brace is at `start`.
     #[allow(unsafe_code, reason = "a function for a processor feature can be called no other way")]
     pub(super) fn scan(self, text: &[u8], start: usize) -> Scanned {
@@ -74,6 +85,51 @@ impl Backend {
     }
 }
 
+/// Three characters of a mark, and where in it they stand: together they are rare in records, so that what lacks
+/// them lacks the mark, and hardly anything else has them.
+pub(super) type Trace = [(u8, usize); 3];
+
+/// Bytes that [`has_traces`] looks at side by side.
+const TRACE_WIDTH: usize = 64;
+
+/// Whether one of `traces`, each of less than [`TRACE_WIDTH`] bytes, stands in `text`.
+///
+/// Inlined, so that the loops are compiled for the processor's own features.
+#[inline(always)]
+fn has_traces<const COUNT: usize>(text: &[u8], traces: &[Trace; COUNT]) -> bool {
+    let mut at = 0;
+    while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk::<{ 2 * TRACE_WIDTH }>) {
+        if has_traces_in(block, traces) {
+            return true;
+        }
+        at += TRACE_WIDTH;
+    }
+    // The rest is shorter than two blocks: what begins in either of them is looked for with nothing behind.
+    let rest = &text[at.min(text.len())..];
+    let mut filled = [0; 3 * TRACE_WIDTH];
+    filled[..rest.len()].copy_from_slice(rest);
+    [0, TRACE_WIDTH].into_iter().any(|start| {
+        filled[start..].first_chunk::<{ 2 * TRACE_WIDTH }>().is_some_and(|block| has_traces_in(block, traces))
+    })
+}
+
+/// Whether a trace begins in the first half of `block`.
+#[inline(always)]
+fn has_traces_in<const COUNT: usize>(block: &[u8; 2 * TRACE_WIDTH], traces: &[Trace; COUNT]) -> bool {
+    let mut found = [0; TRACE_WIDTH];
+    for [(one, one_at), (two, two_at), (three, three_at)] in traces {
+        let ones = &block[*one_at..*one_at + TRACE_WIDTH];
+        let twos = &block[*two_at..*two_at + TRACE_WIDTH];
+        let threes = &block[*three_at..*three_at + TRACE_WIDTH];
+        for index in 0..TRACE_WIDTH {
+            found[index] |= u8::from(ones[index] == *one)
+                & u8::from(twos[index] == *two)
+                & u8::from(threes[index] == *three);
+        }
+    }
+    found.iter().fold(0, |any, found| any | found) != 0
+}
+
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{
@@ -83,7 +139,7 @@ mod x86 {
         _mm512_or_si512, _mm512_set1_epi8, _mm512_setzero_si512,
     };
 
-    use super::{Masks, Scanned, scan_blocks};
+    use super::{Masks, Scanned, Trace, scan_blocks};
 
     #[target_feature(enable = "avx2,pclmulqdq,popcnt,bmi1,bmi2")]
     pub(super) fn scan(text: &[u8], start: usize) -> Scanned {
@@ -91,6 +147,11 @@ mod x86 {
         let mut scanned = scan_blocks(text, start, |block| masks(block, &mut all), |mask| prefix_xor(mask));
         scanned.has_non_ascii = _mm256_movemask_epi8(all) != 0;
         scanned
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn has_traces<const COUNT: usize>(text: &[u8], traces: &[Trace; COUNT]) -> bool {
+        super::has_traces(text, traces)
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx2,pclmulqdq,popcnt,bmi1,bmi2")]

@@ -7,9 +7,9 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 
-use memchr::arch::all::packedpair::HeuristicFrequencyRank;
-use memchr::memmem::{Finder, FinderBuilder};
+use memchr::memmem::Finder;
 
+use super::blocks::{Backend, Trace};
 use super::scan::Scanned;
 use super::structure::{Member, Members, decode_string, is_container_key};
 use crate::event::{KMS_MARKS, RELEVANCE_TABLE, Relevance, TAG_MARKS, Timestamp};
@@ -27,8 +27,17 @@ pub(super) struct Header<'t> {
     pub is_kms: bool,
 }
 
+/// A trace of each of [`KMS_MARKS`]: nearly every KMS record holds none, which one look over it tells.
+const KMS_TRACES: [Trace; 4] = [
+    [(b'w', 1), (b'b', 5), (b'd', 9)],
+    [(b'2', 2), (b'f', 6), (b'u', 12)],
+    [(b'C', 4), (b'd', 6), (b'"', 8)],
+    [(b'l', 1), (b'a', 3), (b'/', 5)],
+];
+
 /// The marks and names of the relevance table, made ready for searching.
 pub(super) struct Selector {
+    backend: Backend,
     kms_marks: Vec<Finder<'static>>,
     tag_marks: Vec<Finder<'static>>,
     /// The table's rows, by the [`name_slot`] of their names.
@@ -49,8 +58,9 @@ impl Selector {
             rows[name_slot(row.1.as_bytes())].push(row);
         }
         Self {
-            kms_marks: KMS_MARKS.iter().map(|mark| finder(mark)).collect(),
-            tag_marks: TAG_MARKS.iter().map(|mark| finder(mark)).collect(),
+            backend: Backend::detect(),
+            kms_marks: KMS_MARKS.iter().map(|mark| Finder::new(*mark)).collect(),
+            tag_marks: TAG_MARKS.iter().map(|mark| Finder::new(*mark)).collect(),
             rows,
             time: Cell::default(),
         }
@@ -72,6 +82,7 @@ impl Selector {
     fn has_marks(&self, relevance: Relevance, raw: &[u8]) -> bool {
         let marks = match relevance {
             Relevance::Always => return true,
+            Relevance::KmsMarks if !self.backend.has_traces(raw, &KMS_TRACES) => return false,
             Relevance::KmsMarks => &self.kms_marks,
             Relevance::TagMarks => &self.tag_marks,
         };
@@ -124,24 +135,6 @@ impl Selector {
             .find(|row| row.0.as_bytes() == source && row.1.as_bytes() == record.name.as_bytes());
         record.is_ambiguous || row.is_some_and(|row| may_hide_names(raw) || self.has_marks(row.2, raw))
     }
-}
-
-/// How frequent a byte is in records: a search looks for the two rarest bytes of its mark first.
-struct FrequencyInRecords;
-
-impl HeuristicFrequencyRank for FrequencyInRecords {
-    fn rank(&self, byte: u8) -> u8 {
-        match byte {
-            b'"' | b':' | b'0'..=b'9' | b'a' | b'e' | b'i' | b'n' | b'r' | b's' | b't' => 255,
-            b',' | b'-' | b'.' | b'/' | b'A' | b'c' | b'd' | b'l' | b'm' | b'o' | b'p' => 200,
-            b'a'..=b'z' => 100,
-            _ => 50,
-        }
-    }
-}
-
-fn finder(mark: &'static str) -> Finder<'static> {
-    FinderBuilder::new().build_forward_with_ranker(FrequencyInRecords, mark)
 }
 
 /// A source's name as outside China, where it ends in `.cn`.
@@ -396,4 +389,25 @@ fn account_of_identity(identity: &[u8]) -> Option<&[u8]> {
         return None;
     }
     Members::of(identity).filter(|member| member.key == "accountId").last().map(|member| member.value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Backend, KMS_MARKS, KMS_TRACES};
+
+    #[test]
+    fn every_mark_leaves_its_trace_wherever_it_stands() {
+        for backend in [Backend::Portable, Backend::detect()] {
+            for (mark, trace) in KMS_MARKS.iter().zip(KMS_TRACES) {
+                for before in 0..200 {
+                    for behind in [0, 1, 63, 64, 65, 127, 128, 200] {
+                        let text = ["x".repeat(before), (*mark).to_owned(), "x".repeat(behind)].concat();
+                        assert!(backend.has_traces(text.as_bytes(), &[trace]), "{mark} at {before}");
+                        let cut = text.replace(&mark[trace[0].1..], "");
+                        assert!(!backend.has_traces(cut.as_bytes(), &KMS_TRACES), "{mark} at {before}");
+                    }
+                }
+            }
+        }
+    }
 }

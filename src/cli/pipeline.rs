@@ -28,9 +28,16 @@ pub(super) fn answer(
     let evidence = Evidence::gather(reading.events);
     evidence.settle(&mut coverage);
     assert!(coverage.records.balance(), "every record has one fate: {:?}", coverage.records);
-    let case = correlate(evidence, coverage, question);
-    let findings = rules::evaluate(&case);
-    Answer { case, findings }
+    let judge = || {
+        let case = correlate(evidence, coverage, question);
+        let findings = rules::evaluate(&case);
+        Answer { case, findings }
+    };
+    // As many threads as for reading.
+    match rayon::ThreadPoolBuilder::new().num_threads(options.jobs).build() {
+        Ok(pool) => pool.install(judge),
+        Err(_) => judge(),
+    }
 }
 
 /// All objects of all sources.
