@@ -16,27 +16,26 @@ pub(super) struct Answer {
     pub(super) findings: Vec<Finding>,
 }
 
-/// Reads, gathers, correlates and judges.
+/// Reads, gathers, correlates and judges, all of it on as many threads as `options` say.
 pub(super) fn answer(
     objects: &[SourceObject],
     options: &ReadOptions,
     question: &Question,
     progress: &dyn Progress,
 ) -> Answer {
-    let reading = archive::read(objects, options, progress);
-    let mut coverage = reading.coverage;
-    let evidence = Evidence::gather(reading.events);
-    evidence.settle(&mut coverage);
-    assert!(coverage.records.balance(), "every record has one fate: {:?}", coverage.records);
-    let judge = || {
+    let answer = || {
+        let reading = archive::read(objects, options, progress);
+        let mut coverage = reading.coverage;
+        let evidence = Evidence::gather(reading.events);
+        evidence.settle(&mut coverage);
+        assert!(coverage.records.balance(), "every record has one fate: {:?}", coverage.records);
         let case = correlate(evidence, coverage, question);
         let findings = rules::evaluate(&case);
         Answer { case, findings }
     };
-    // As many threads as for reading.
     match rayon::ThreadPoolBuilder::new().num_threads(options.jobs).build() {
-        Ok(pool) => pool.install(judge),
-        Err(_) => judge(),
+        Ok(pool) => pool.install(answer),
+        Err(_) => answer(),
     }
 }
 

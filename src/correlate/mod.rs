@@ -49,21 +49,26 @@ pub struct Question {
 #[must_use]
 pub fn correlate(evidence: Evidence, coverage: Coverage, question: &Question) -> Case {
     let events = evidence.events;
-    let history = History::build(&events);
-    let mut drafts = Drafts::build(&events);
-    for draft in &mut drafts.drafts {
-        termination::note_life(draft, &events);
-    }
+    let (history, mut drafts) = rayon::join(
+        || History::build(&events),
+        || {
+            let mut drafts = Drafts::build(&events);
+            for draft in &mut drafts.drafts {
+                termination::note_life(draft, &events);
+            }
+            drafts
+        },
+    );
     let unjoined_refusals = key_use::join(&events, &history, &mut drafts);
-    let launch_failures = failures::find(&events, &drafts);
     let resolver = Resolver { events: &events, history: &history, expectations: &question.expectations };
-    let context = Context {
-        resolver,
-        later: volumes::LaterVolumes::build(&events),
-        ended_grants: volumes::ended_grants(&events),
-        cleanups: termination::cleanups(&events),
-        recorded: verdict::RecordedKeyUse::build(&events),
-    };
+    let ((launch_failures, recorded), (later, ended_grants, cleanups)) = rayon::join(
+        || (failures::find(&events, &drafts), verdict::RecordedKeyUse::build(&events)),
+        || {
+            let later = volumes::LaterVolumes::build(&events);
+            (later, volumes::ended_grants(&events), termination::cleanups(&events))
+        },
+    );
+    let context = Context { resolver, later, ended_grants, cleanups, recorded };
     let mut nodes: Vec<Node> = drafts
         .drafts
         .into_par_iter()
