@@ -7,10 +7,12 @@ mod analyze;
 mod arguments;
 mod demo;
 mod explain;
+mod manifest;
 mod output;
 mod pipeline;
 mod progress;
 mod rules;
+mod sources;
 mod window;
 
 use std::io::{self, Write};
