@@ -9,7 +9,7 @@ use std::cell::Cell;
 
 use memchr::memmem::Finder;
 
-use super::blocks::{Backend, Trace};
+use super::blocks::Backend;
 use super::scan::Scanned;
 use super::structure::{Member, Members, decode_string, is_container_key};
 use crate::event::{KMS_MARKS, RELEVANCE_TABLE, Relevance, TAG_MARKS, Timestamp};
@@ -26,14 +26,6 @@ pub(super) struct Header<'t> {
     /// Whether KMS is the source.
     pub is_kms: bool,
 }
-
-/// A trace of each of [`KMS_MARKS`]: nearly every KMS record holds none, which one look over it tells.
-const KMS_TRACES: [Trace; 4] = [
-    [(b'w', 1), (b'b', 5), (b'd', 9)],
-    [(b'2', 2), (b'f', 6), (b'u', 12)],
-    [(b'C', 4), (b'd', 6), (b'"', 8)],
-    [(b'l', 1), (b'a', 3), (b'/', 5)],
-];
 
 /// The marks and names of the relevance table, made ready for searching.
 pub(super) struct Selector {
@@ -82,7 +74,7 @@ impl Selector {
     fn has_marks(&self, relevance: Relevance, raw: &[u8]) -> bool {
         let marks = match relevance {
             Relevance::Always => return true,
-            Relevance::KmsMarks if !self.backend.has_traces(raw, &KMS_TRACES) => return false,
+            Relevance::KmsMarks if !self.backend.has_kms_traces(raw) => return false,
             Relevance::KmsMarks => &self.kms_marks,
             Relevance::TagMarks => &self.tag_marks,
         };
@@ -393,7 +385,8 @@ fn account_of_identity(identity: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Backend, KMS_MARKS, KMS_TRACES};
+    use super::{Backend, KMS_MARKS};
+    use crate::archive::blocks::KMS_TRACES;
 
     #[test]
     fn every_mark_leaves_its_trace_wherever_it_stands() {
@@ -402,9 +395,9 @@ mod tests {
                 for before in 0..200 {
                     for behind in [0, 1, 63, 64, 65, 127, 128, 200] {
                         let text = ["x".repeat(before), (*mark).to_owned(), "x".repeat(behind)].concat();
-                        assert!(backend.has_traces(text.as_bytes(), &[trace]), "{mark} at {before}");
+                        assert!(backend.has_kms_traces(text.as_bytes()), "{mark} at {before}");
                         let cut = text.replace(&mark[trace[0].1..], "");
-                        assert!(!backend.has_traces(cut.as_bytes(), &KMS_TRACES), "{mark} at {before}");
+                        assert!(!backend.has_kms_traces(cut.as_bytes()), "{mark} at {before}");
                     }
                 }
             }
