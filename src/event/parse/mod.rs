@@ -22,6 +22,7 @@ use super::{
 };
 
 /// Parses records; keeps its buffers and its pool of shared texts from record to record.
+#[derive(Default)]
 pub struct EventParser {
     /// What the digest is made from.
     digested: Vec<u8>,
@@ -150,12 +151,6 @@ impl<'a> TopLevel<'a> {
         ]
         .iter()
         .any(|member| member.flag() == Some(true))
-    }
-}
-
-impl Default for EventParser {
-    fn default() -> Self {
-        Self { digested: Vec::new(), reader: DocumentReader::default(), pool: Pool::default() }
     }
 }
 
