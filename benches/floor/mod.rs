@@ -9,6 +9,10 @@ use std::time::{Duration, Instant};
 use keytrail::archive::ReadOptions;
 use keytrail::source::SourceObject;
 
+/// As in the command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How to read, as a bench's arguments say: `-j=N` workers.
 pub fn read_options(arguments: &[String]) -> ReadOptions {
     let mut options = ReadOptions::default();

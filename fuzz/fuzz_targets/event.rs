@@ -1,6 +1,7 @@
 //! Bytes of a record -> `EventParser::parse`.
 //!
-//! Whatever the bytes are, it does not panic; a parser that has seen other records says the same as a new one; what
+//! Whatever the bytes are, it does not panic; a parser that has seen other records says the same as a new one; white
+//! space, with which simd-json reads a record, changes nothing but its digest; what
 //! counts as evidence has a source and a name of the relevance table, and is text and JSON.
 
 #![no_main]
@@ -34,5 +35,17 @@ fuzz_target!(|bytes: &[u8]| {
             }
         }
         _ => panic!("a used parser says something else: {fresh:?} {used:?}"),
+    }
+    let Some(rest) = bytes.strip_prefix(b"{") else { return };
+    match (fresh, EventParser::default().parse(&[b"{ ", rest].concat(), origin())) {
+        (Ok(Parsed::Relevant(compact)), Ok(Parsed::Relevant(mut spaced))) => {
+            spaced.digest = compact.digest;
+            if spaced.event_id.to_string().starts_with("no-event-id:") {
+                spaced.event_id = compact.event_id.clone();
+            }
+            assert_eq!(compact, spaced, "white space changes what a record says");
+        }
+        (Ok(Parsed::Irrelevant), Ok(Parsed::Irrelevant)) | (Err(_), Err(_)) => {}
+        (compact, spaced) => panic!("white space changes what a record is: {compact:?} {spaced:?}"),
     }
 });

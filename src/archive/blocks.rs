@@ -53,6 +53,17 @@ impl Backend {
         Self::Portable
     }
 
+    /// Whether one of [`KMS_TRACES`] stands in `text`.
+    #[allow(unsafe_code, reason = "a function for a processor feature can be called no other way")]
+    pub(super) fn has_kms_traces(self, text: &[u8]) -> bool {
+        match self {
+            // SAFETY: these two are only made by `detect`, after AVX2 was found.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 | Self::Avx2 => unsafe { x86::has_kms_traces(text) },
+            Self::Portable => has_kms_traces(text),
+        }
+    }
+
     /// Scans the object whose opening brace is at `start`.
     #[allow(unsafe_code, reason = "a function for a processor feature can be called no other way")]
     pub(super) fn scan(self, text: &[u8], start: usize) -> Scanned {
@@ -74,6 +85,54 @@ impl Backend {
     }
 }
 
+/// Of each of [`KMS_MARKS`](crate::event::KMS_MARKS), three characters and where in it they stand. What lacks them
+/// lacks the mark; hardly anything else in a record has them. Nearly all KMS records lack them all, which one look tells.
+pub(super) const KMS_TRACES: [[(u8, usize); 3]; 4] = [
+    [(b'w', 1), (b'b', 5), (b'd', 9)],
+    [(b'2', 2), (b'f', 6), (b'u', 12)],
+    [(b'C', 4), (b'd', 6), (b'"', 8)],
+    [(b'l', 1), (b'a', 3), (b'/', 5)],
+];
+
+/// Bytes that are looked at side by side for traces; none is longer.
+const TRACE_WIDTH: usize = 64;
+
+/// Whether one of [`KMS_TRACES`] stands in `text`.
+///
+/// Inlined, so that the loops are compiled for the processor's own features.
+#[inline(always)]
+fn has_kms_traces(text: &[u8]) -> bool {
+    let mut at = 0;
+    while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk::<{ 2 * TRACE_WIDTH }>) {
+        if has_kms_traces_in(block) {
+            return true;
+        }
+        at += TRACE_WIDTH;
+    }
+    // The rest is shorter than two blocks: what begins in either of them is looked for with nothing behind.
+    let rest = &text[at.min(text.len())..];
+    let mut filled = [0; 3 * TRACE_WIDTH];
+    filled[..rest.len()].copy_from_slice(rest);
+    [0, TRACE_WIDTH]
+        .into_iter()
+        .any(|start| filled[start..].first_chunk::<{ 2 * TRACE_WIDTH }>().is_some_and(has_kms_traces_in))
+}
+
+/// Whether a trace begins in the first half of `block`.
+#[inline(always)]
+fn has_kms_traces_in(block: &[u8; 2 * TRACE_WIDTH]) -> bool {
+    let mut found = [0; TRACE_WIDTH];
+    for [(one, one_at), (two, two_at), (three, three_at)] in &KMS_TRACES {
+        let ones = &block[*one_at..*one_at + TRACE_WIDTH];
+        let twos = &block[*two_at..*two_at + TRACE_WIDTH];
+        let threes = &block[*three_at..*three_at + TRACE_WIDTH];
+        for (((found, first), second), third) in found.iter_mut().zip(ones).zip(twos).zip(threes) {
+            *found |= u8::from(first == one) & u8::from(second == two) & u8::from(third == three);
+        }
+    }
+    found.iter().fold(0, |any, found| any | found) != 0
+}
+
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{
@@ -91,6 +150,11 @@ mod x86 {
         let mut scanned = scan_blocks(text, start, |block| masks(block, &mut all), |mask| prefix_xor(mask));
         scanned.has_non_ascii = _mm256_movemask_epi8(all) != 0;
         scanned
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn has_kms_traces(text: &[u8]) -> bool {
+        super::has_kms_traces(text)
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx2,pclmulqdq,popcnt,bmi1,bmi2")]

@@ -149,44 +149,47 @@ struct Bytes<'b, V> {
 
 impl<V: ValueSink> Bytes<'_, V> {
     fn read(&mut self, mut input: impl Read + Send, size: Option<u64>) -> Result<(), Fault> {
-        self.stored.clear();
         let is_small = size.is_some_and(|size| size <= WHOLE_BYTES_MAX as u64);
         // One byte more tells an object that has grown, or that is larger than its listing said.
         let first = if is_small { WHOLE_BYTES_MAX + 1 } else { FIRST_BYTES };
-        let failure = input.by_ref().take(first as u64).read_to_end(self.stored).err();
-        if self.stored.is_empty() {
+        let expected =
+            size.map_or(first, |size| usize::try_from(size).unwrap_or(first).saturating_add(1)).max(4 << 10);
+        let (length, failure) = read_first(&mut input, self.stored, expected, first);
+        if length == 0 {
             return Err(match failure {
                 Some(error) => Fault::of_input(&error),
                 None => Fault { kind: LossKind::EmptyObject, detail: "the object is empty".to_owned() },
             });
         }
-        let is_whole = failure.is_none() && self.stored.len() < first;
+        let is_whole = failure.is_none() && length < first;
         #[cfg(feature = "parquet")]
-        if self.stored.starts_with(parquet::MAGIC) {
+        if self.stored[..length].starts_with(parquet::MAGIC) {
             let stored = std::mem::take(self.stored);
-            let result = self.parquet(Cursor::new(&stored[..]).chain(Rest { failure, input }));
+            let result = self.parquet(Cursor::new(&stored[..length]).chain(Rest { failure, input }));
             *self.stored = stored;
             return result;
         }
-        let compression = Compression::of(self.stored);
+        let stored = &self.stored[..length];
+        let compression = Compression::of(stored);
         if is_whole
             && compression == Compression::Gzip
-            && let Some(text) = self.whole.inflate(self.stored, WHOLE_TEXT_BYTES_MAX)
+            && let Some(text) = self.whole.inflate(stored, WHOLE_TEXT_BYTES_MAX)
         {
             return self.feed.take(text, None).map(drop);
         }
         if is_whole && compression == Compression::None {
-            return self.feed.take(self.stored, None).map(drop);
+            return self.feed.take(stored, None).map(drop);
         }
         let stored = std::mem::take(self.stored);
         let rest = Rest { failure, input };
-        let result = Inflater::new(compression, Cursor::new(&stored[..]).chain(rest)).and_then(|inflater| {
-            if self.is_pipelined {
-                pipeline::inflate_ahead(inflater, self.window, &mut self.feed)
-            } else {
-                self.pass_through_window(inflater)
-            }
-        });
+        let result =
+            Inflater::new(compression, Cursor::new(&stored[..length]).chain(rest)).and_then(|inflater| {
+                if self.is_pipelined {
+                    pipeline::inflate_ahead(inflater, self.window, &mut self.feed)
+                } else {
+                    self.pass_through_window(inflater)
+                }
+            });
         *self.stored = stored;
         result
     }
@@ -234,6 +237,34 @@ impl<V: ValueSink> Bytes<'_, V> {
             }
         }
     }
+}
+
+/// Reads up to `limit` bytes into `buffer`, of which `expected` are likely; gives how many came, and the error that
+/// ended them. The buffer only grows, and is not cleared: nothing is written to it but what is read.
+fn read_first(
+    input: &mut impl Read,
+    buffer: &mut Vec<u8>,
+    expected: usize,
+    limit: usize,
+) -> (usize, Option<io::Error>) {
+    let mut length = 0;
+    let mut wanted = expected.min(limit);
+    while length < limit {
+        if buffer.len() < wanted {
+            buffer.resize(wanted, 0);
+        }
+        let end = buffer.len().min(limit);
+        match input.read(&mut buffer[length..end]) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (length, Some(error)),
+        }
+        if length == end {
+            wanted = end.saturating_mul(2).min(limit);
+        }
+    }
+    (length, None)
 }
 
 /// Hands inflated text on to the framing.

@@ -9,6 +9,7 @@ use std::cell::Cell;
 
 use memchr::memmem::Finder;
 
+use super::blocks::Backend;
 use super::left_out::{LEFT_OUT_MARK, MANIFEST_MARK};
 use super::scan::Scanned;
 use super::structure::{Member, Members, decode_string, is_container_key};
@@ -29,6 +30,7 @@ pub(super) struct Header<'t> {
 
 /// The marks and names of the relevance table, made ready for searching.
 pub(super) struct Selector {
+    backend: Backend,
     kms_marks: Vec<Finder<'static>>,
     tag_marks: Vec<Finder<'static>>,
     /// The table's rows, by the [`name_slot`] of their names.
@@ -49,6 +51,7 @@ impl Selector {
             rows[name_slot(row.1.as_bytes())].push(row);
         }
         Self {
+            backend: Backend::detect(),
             kms_marks: KMS_MARKS.iter().map(|mark| Finder::new(*mark)).collect(),
             tag_marks: TAG_MARKS.iter().map(|mark| Finder::new(*mark)).collect(),
             rows,
@@ -72,6 +75,7 @@ impl Selector {
     fn has_marks(&self, relevance: Relevance, raw: &[u8]) -> bool {
         let marks = match relevance {
             Relevance::Always => return true,
+            Relevance::KmsMarks if !self.backend.has_kms_traces(raw) => return false,
             Relevance::KmsMarks => &self.kms_marks,
             Relevance::TagMarks => &self.tag_marks,
         };
@@ -401,4 +405,26 @@ fn account_of_identity(identity: &[u8]) -> Option<&[u8]> {
         return None;
     }
     Members::of(identity).filter(|member| member.key == "accountId").last().map(|member| member.value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Backend, KMS_MARKS};
+    use crate::archive::blocks::KMS_TRACES;
+
+    #[test]
+    fn every_mark_leaves_its_trace_wherever_it_stands() {
+        for backend in [Backend::Portable, Backend::detect()] {
+            for (mark, trace) in KMS_MARKS.iter().zip(KMS_TRACES) {
+                for before in 0..200 {
+                    for behind in [0, 1, 63, 64, 65, 127, 128, 200] {
+                        let text = ["x".repeat(before), (*mark).to_owned(), "x".repeat(behind)].concat();
+                        assert!(backend.has_kms_traces(text.as_bytes()), "{mark} at {before}");
+                        let cut = text.replace(&mark[trace[0].1..], "");
+                        assert!(!backend.has_kms_traces(cut.as_bytes()), "{mark} at {before}");
+                    }
+                }
+            }
+        }
+    }
 }

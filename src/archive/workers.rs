@@ -47,9 +47,16 @@ pub fn read_with<S: RecordSink>(
     };
     let workers = options.jobs.clamp(1, objects.len().max(1));
     // One worker a thread for the whole reading: work split finer would make its buffers anew each time.
-    let outcomes = match rayon::ThreadPoolBuilder::new().num_threads(workers).build() {
-        Ok(pool) if workers > 1 => pool.broadcast(|_| work()),
-        _ => vec![work()],
+    let is_in_pool = rayon::current_thread_index().is_some() && rayon::current_num_threads() == workers;
+    let outcomes = if workers == 1 {
+        vec![work()]
+    } else if is_in_pool {
+        rayon::broadcast(|_| work())
+    } else {
+        match rayon::ThreadPoolBuilder::new().num_threads(workers).build() {
+            Ok(pool) => pool.broadcast(|_| work()),
+            Err(_) => vec![work()],
+        }
     };
     let mut coverage = Coverage::default();
     let mut sinks = Vec::with_capacity(outcomes.len());

@@ -40,6 +40,8 @@ pub(super) fn run(arguments: &Analyze, is_quiet: bool) -> anyhow::Result<Outcome
         is_mismatch && limit <= Severity::High
             || answer.findings.iter().any(|finding| finding.severity >= limit)
     });
+    // The process ends: giving back millions of pieces one by one would only delay that.
+    std::mem::forget(answer);
     // Who wants no losses cannot trust a verdict that was reached with some.
     Ok(if arguments.reading.strict && is_lossy {
         Outcome::Inconclusive

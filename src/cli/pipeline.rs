@@ -14,21 +14,27 @@ pub(super) struct Answer {
     pub(super) findings: Vec<Finding>,
 }
 
-/// Reads, gathers, correlates and judges.
+/// Reads, gathers, correlates and judges, all of it on as many threads as `options` say.
 pub(super) fn answer(
     objects: &[SourceObject],
     options: &ReadOptions,
     question: &Question,
     progress: &dyn Progress,
 ) -> Answer {
-    let reading = archive::read(objects, options, progress);
-    let mut coverage = reading.coverage;
-    let evidence = Evidence::gather(reading.events);
-    evidence.settle(&mut coverage);
-    assert!(coverage.records.balance(), "every record has one fate: {:?}", coverage.records);
-    let case = correlate(evidence, coverage, question);
-    let findings = rules::evaluate(&case);
-    Answer { case, findings }
+    let answer = || {
+        let reading = archive::read(objects, options, progress);
+        let mut coverage = reading.coverage;
+        let evidence = Evidence::gather(reading.events);
+        evidence.settle(&mut coverage);
+        assert!(coverage.records.balance(), "every record has one fate: {:?}", coverage.records);
+        let case = correlate(evidence, coverage, question);
+        let findings = rules::evaluate(&case);
+        Answer { case, findings }
+    };
+    match rayon::ThreadPoolBuilder::new().num_threads(options.jobs).build() {
+        Ok(pool) => pool.install(answer),
+        Err(_) => answer(),
+    }
 }
 
 /// The question that the arguments ask.

@@ -1,9 +1,10 @@
 //! Gathering: events from any number of readers, in any order, become one sorted set without copies.
 
 use hashbrown::HashSet;
-use std::cmp::Reverse;
+use rayon::prelude::*;
+use std::cmp::{Ordering, Reverse};
 
-use crate::event::{Coverage, Detail, Event, Id, KmsOperation, Text};
+use crate::event::{Coverage, Detail, Event, Id, KmsOperation, Text, Timestamp};
 
 /// A set of events, each once, in a fixed order.
 #[derive(Debug, Default)]
@@ -20,17 +21,11 @@ impl Evidence {
     /// Copies are records of one event id, account and addendum. Where copies differ (one trail left a field
     /// out for its size), the one that says more is kept.
     #[must_use]
-    pub fn gather(mut events: Vec<Box<Event>>) -> Self {
+    pub fn gather(events: Vec<Box<Event>>) -> Self {
         let read = events.len();
-        events.sort_by(|one, two| {
-            let identity = |event: &Event| (event.time, rank(&event.detail));
-            (identity(one), &one.event_id, &one.account_id, &one.amends)
-                .cmp(&(identity(two), &two.event_id, &two.account_id, &two.amends))
-                .then_with(|| one.omitted.cmp(&two.omitted))
-                .then_with(|| Reverse(&one.detail).cmp(&Reverse(&two.detail)))
-                .then_with(|| one.digest.cmp(&two.digest))
-                .then_with(|| one.origin.cmp(&two.origin))
-        });
+        let mut ordered: Vec<Ordered> = events.into_iter().map(Ordered::new).collect();
+        ordered.par_sort_by(|one, two| one.key.cmp(&two.key).then_with(|| compare(&one.event, &two.event)));
+        let mut events: Vec<Box<Event>> = ordered.into_iter().map(|ordered| ordered.event).collect();
         events.dedup_by(|next, kept| {
             next.event_id == kept.event_id && next.account_id == kept.account_id && next.amends == kept.amends
         });
@@ -54,6 +49,29 @@ impl Evidence {
         coverage.records.selected -= self.duplicates;
         coverage.records.duplicate += self.duplicates;
     }
+}
+
+/// An event, and what decides its place among nearly all others: comparing that needs no look at the event.
+struct Ordered {
+    /// Time, causal rank, and how the event id begins.
+    key: (Timestamp, u8, u64),
+    event: Box<Event>,
+}
+
+impl Ordered {
+    fn new(event: Box<Event>) -> Self {
+        Self { key: (event.time, rank(&event.detail), event.event_id.beginning()), event }
+    }
+}
+
+/// The order of events of one time, rank and beginning of an id. Of copies, the one that says most comes first.
+fn compare(one: &Event, two: &Event) -> Ordering {
+    (&one.event_id, &one.account_id, &one.amends)
+        .cmp(&(&two.event_id, &two.account_id, &two.amends))
+        .then_with(|| one.omitted.cmp(&two.omitted))
+        .then_with(|| Reverse(&one.detail).cmp(&Reverse(&two.detail)))
+        .then_with(|| one.digest.cmp(&two.digest))
+        .then_with(|| one.origin.cmp(&two.origin))
 }
 
 /// Order of cause and effect among events of one second.

@@ -107,8 +107,8 @@ fn named_instance<'a>(event: &'a Event, kms: &'a KmsUse) -> Option<&'a Text> {
 /// Joins the KMS events to the nodes. Returns the refusals that EC2 was given for a launch and that belong to no
 /// node that is known.
 pub(super) fn join(events: &[Box<Event>], history: &History, drafts: &mut Drafts) -> Vec<u32> {
-    let foreign_copies = copies_in_owners_account(events);
-    let index = Index::build(events, history, drafts);
+    let (foreign_copies, index) =
+        rayon::join(|| copies_in_owners_account(events), || Index::build(events, history, drafts));
     // Events without a direct join, by request id: one of them may name what the others do not.
     let mut groups: HashMap<&Id, Vec<u32>> = HashMap::new();
     let mut joins: Vec<(usize, JoinedUse)> = Vec::new();

@@ -1,6 +1,9 @@
 //! Nodes and what launched them: from RunInstances, CreateFleet, CreateTags and the ends of instances.
 
+use std::sync::LazyLock;
+
 use hashbrown::{HashMap, HashSet};
+use memchr::memmem::Finder;
 
 use super::case::{
     CapacityType, Confidence, LaunchTemplateRef, Node, Provisioner, TimelineRef, TimelineRole,
@@ -56,11 +59,13 @@ pub(super) struct Drafts {
 
 /// The version in Karpenter's user agent: the text after `karpenter.sh-`.
 pub(super) fn karpenter_version(user_agent: &str) -> Option<&str> {
+    const MARK: &str = "karpenter.sh-";
+    static MARK_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(MARK));
     let mut rest = user_agent;
     loop {
-        let start = rest.find("karpenter.sh-")?;
+        let start = MARK_FINDER.find(rest.as_bytes())?;
         let is_word_start = start == 0 || !rest.as_bytes()[start - 1].is_ascii_alphanumeric();
-        let version = &rest[start + "karpenter.sh-".len()..];
+        let version = &rest[start + MARK.len()..];
         if is_word_start {
             let end =
                 version.find(|letter: char| letter.is_whitespace() || letter == '/').unwrap_or(version.len());
@@ -88,16 +93,29 @@ pub(super) fn is_by_auto_mode(event: &Event) -> bool {
         || &*event.source_ip == "eks.amazonaws.com"
 }
 
+/// The roles of all calls that Karpenter itself made.
+fn karpenter_roles(events: &[Box<Event>]) -> HashSet<Text> {
+    let mut roles = HashSet::new();
+    // Most events share their user agent and role with the one before.
+    let mut last: Option<(&Text, &Text)> = None;
+    for event in events {
+        let Some(role) = &event.identity.issuer_arn else {
+            continue;
+        };
+        let is_seen = last.is_some_and(|(agent, known)| {
+            Text::ptr_eq(agent, &event.user_agent) && Text::ptr_eq(known, role)
+        });
+        if !is_seen && is_by_karpenter(event) && !roles.contains(role) {
+            roles.insert(role.clone());
+        }
+        last = Some((&event.user_agent, role));
+    }
+    roles
+}
+
 impl Drafts {
     pub(super) fn build(events: &[Box<Event>]) -> Self {
-        let mut all = Self {
-            karpenter_roles: events
-                .iter()
-                .filter(|event| is_by_karpenter(event))
-                .filter_map(|event| event.identity.issuer_arn.clone())
-                .collect(),
-            ..Self::default()
-        };
+        let mut all = Self { karpenter_roles: karpenter_roles(events), ..Self::default() };
         for (index, event) in events.iter().enumerate() {
             let index = u32::try_from(index).expect("fewer than four billion events");
             if event.error.is_some() {

@@ -30,6 +30,7 @@ pub use termination::REGISTRATION_TIMEOUT_SECONDS;
 pub use verdict::RECORDING_SECONDS_MAX;
 
 use hashbrown::HashMap;
+use rayon::prelude::*;
 
 use crate::event::{Coverage, Event, Id, Text};
 use expectation::{Resolver, common_key, differ};
@@ -48,30 +49,35 @@ pub struct Question {
 #[must_use]
 pub fn correlate(evidence: Evidence, coverage: Coverage, question: &Question) -> Case {
     let events = evidence.events;
-    let history = History::build(&events);
-    let mut drafts = Drafts::build(&events);
-    for draft in &mut drafts.drafts {
-        termination::note_life(draft, &events);
-    }
+    let (history, mut drafts) = rayon::join(
+        || History::build(&events),
+        || {
+            let mut drafts = Drafts::build(&events);
+            for draft in &mut drafts.drafts {
+                termination::note_life(draft, &events);
+            }
+            drafts
+        },
+    );
     let unjoined_refusals = key_use::join(&events, &history, &mut drafts);
-    let launch_failures = failures::find(&events, &drafts);
     let resolver = Resolver { events: &events, history: &history, expectations: &question.expectations };
-    let context = Context {
-        resolver,
-        later: volumes::LaterVolumes::build(&events),
-        ended_grants: volumes::ended_grants(&events),
-        cleanups: termination::cleanups(&events),
-        recorded: verdict::RecordedKeyUse::build(&events),
-    };
+    let ((launch_failures, recorded), (later, ended_grants, cleanups)) = rayon::join(
+        || (failures::find(&events, &drafts), verdict::RecordedKeyUse::build(&events)),
+        || {
+            let later = volumes::LaterVolumes::build(&events);
+            (later, volumes::ended_grants(&events), termination::cleanups(&events))
+        },
+    );
+    let context = Context { resolver, later, ended_grants, cleanups, recorded };
     let mut nodes: Vec<Node> = drafts
         .drafts
-        .into_iter()
+        .into_par_iter()
         .filter(|draft| question.filter.may_admit(&draft.node))
         .map(|draft| context.judge(draft))
         .filter(|node| question.filter.admits_node(node))
         .collect();
     drop(context);
-    nodes.sort_by(|one, two| {
+    nodes.par_sort_by(|one, two| {
         let key = |node: &Node| (node.launched_at.is_none(), node.launched_at);
         key(one).cmp(&key(two)).then_with(|| {
             (&one.account_id, &one.region, &one.instance_id).cmp(&(

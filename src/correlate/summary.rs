@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hashbrown::HashSet;
+
 use super::case::{KeySummary, Node, TimelineRole, VolumeOutcome};
 use super::history::History;
 use super::key_use::{UseResult, result_of};
@@ -11,9 +13,26 @@ use crate::event::{Detail, Event, KeyArn, Text};
 struct Tally {
     nodes: u64,
     volumes: u64,
-    refusals: BTreeSet<u32>,
+    refusals: HashSet<u32>,
     principals: BTreeSet<Text>,
-    uses: BTreeSet<u32>,
+    /// Of the principals, the one seen last: one makes most of the calls.
+    last_principal: Option<Text>,
+    /// First and last event that used it.
+    uses: Option<(u32, u32)>,
+}
+
+impl Tally {
+    fn note_use(&mut self, event: u32) {
+        let (first, last) = self.uses.unwrap_or((event, event));
+        self.uses = Some((first.min(event), last.max(event)));
+    }
+
+    fn note_principal(&mut self, principal: &Text) {
+        if self.last_principal.as_ref() != Some(principal) {
+            self.principals.insert(principal.clone());
+            self.last_principal = Some(principal.clone());
+        }
+    }
 }
 
 /// Sums the keys of `nodes` up.
@@ -49,14 +68,16 @@ pub(super) fn keys(nodes: &[Node], events: &[Box<Event>], history: &History) -> 
             };
             match result_of(event) {
                 UseResult::Success => {
-                    tally.uses.insert(entry.event);
+                    tally.note_use(entry.event);
                 }
                 UseResult::Denied | UseResult::Failed => {
                     tally.refusals.insert(entry.event);
                 }
                 UseResult::Passing => continue,
             }
-            tally.principals.extend(event.identity.principal().cloned());
+            if let Some(principal) = event.identity.principal() {
+                tally.note_principal(principal);
+            }
         }
     }
     let mut aliases = history.alias_names();
@@ -64,7 +85,7 @@ pub(super) fn keys(nodes: &[Node], events: &[Box<Event>], history: &History) -> 
         .into_iter()
         .map(|(key_arn, tally)| {
             let arn = KeyArn::parse(&key_arn);
-            let time = |index: Option<&u32>| index.map(|index| events[*index as usize].time);
+            let time = |index: u32| events[index as usize].time;
             KeySummary {
                 account_id: arn.map(|arn| arn.account_id.into()),
                 region: arn.map(|arn| arn.region.into()),
@@ -73,8 +94,8 @@ pub(super) fn keys(nodes: &[Node], events: &[Box<Event>], history: &History) -> 
                 volumes: tally.volumes,
                 denials: tally.refusals.len() as u64,
                 principals: tally.principals.into_iter().collect(),
-                first_used: time(tally.uses.first()),
-                last_used: time(tally.uses.last()),
+                first_used: tally.uses.map(|(first, _)| time(first)),
+                last_used: tally.uses.map(|(_, last)| time(last)),
                 state: history.key_states(&key_arn).last().map(|state| state.value),
                 key_arn,
             }

@@ -19,22 +19,16 @@ impl<'a> KeyArn<'a> {
     /// Reads `arn:PARTITION:kms:REGION:ACCOUNT:key/ID` or `…:alias/NAME`.
     #[must_use]
     pub fn parse(text: &'a str) -> Option<Self> {
-        let mut parts = text.splitn(6, ':');
-        if parts.next()? != "arn" {
-            return None;
-        }
-        let partition = parts.next()?;
-        if parts.next()? != "kms" {
-            return None;
-        }
-        let (region, account_id, resource) = (parts.next()?, parts.next()?, parts.next()?);
-        let (kind, name) = resource.split_once('/')?;
-        (matches!(kind, "key" | "alias") && !name.is_empty()).then_some(Self {
-            partition,
-            region,
-            account_id,
-            resource,
-        })
+        // The parts are short: looking at byte after byte finds their ends soonest.
+        let split = |text: &'a str| {
+            let end = text.bytes().position(|byte| byte == b':')?;
+            Some((&text[..end], &text[end + 1..]))
+        };
+        let (partition, rest) = split(text.strip_prefix("arn:")?)?;
+        let (region, rest) = split(rest.strip_prefix("kms:")?)?;
+        let (account_id, resource) = split(rest)?;
+        let name = resource.strip_prefix("key/").or_else(|| resource.strip_prefix("alias/"))?;
+        (!name.is_empty()).then_some(Self { partition, region, account_id, resource })
     }
 
     /// The key id; `None` for an alias.

@@ -57,7 +57,9 @@ pub use finding::{Document, Finding, Remediation, Severity, Subject, SubjectKind
 pub use incident::{Incident, incidents};
 pub use rule::{HEADINGS, Rule, Verdict};
 
-use crate::correlate::Case;
+use rayon::prelude::*;
+
+use crate::correlate::{Case, Node};
 use rule::Evaluate;
 use view::{Facts, FleetView};
 
@@ -107,20 +109,13 @@ pub fn rule(id: &str) -> Option<&'static Rule> {
 #[must_use]
 pub fn evaluate(case: &Case) -> Vec<Finding> {
     let facts = Facts::gather(case);
-    let mut findings = Vec::new();
+    let mut findings: Vec<Finding> =
+        case.nodes.par_iter().flat_map_iter(|node| findings_of_node(&facts, node)).collect();
     let mut note = |verdict: Verdict| {
         if let Verdict::Fires(finding) = verdict {
             findings.push(*finding);
         }
     };
-    for node in &case.nodes {
-        let view = facts.node(node);
-        for rule in RULES {
-            if let Evaluate::Node(evaluate) = rule.evaluate {
-                note(evaluate(&view));
-            }
-        }
-    }
     let keys = facts.keys();
     for rule in RULES {
         match rule.evaluate {
@@ -131,7 +126,7 @@ pub fn evaluate(case: &Case) -> Vec<Finding> {
             }
         }
     }
-    findings.sort_by(|one, two| {
+    findings.par_sort_by(|one, two| {
         let key = |finding: &Finding| (std::cmp::Reverse(finding.severity), finding.rule);
         (key(one), &one.subject, &one.title, &one.evidence).cmp(&(
             key(two),
@@ -141,6 +136,18 @@ pub fn evaluate(case: &Case) -> Vec<Finding> {
         ))
     });
     findings
+}
+
+fn findings_of_node(facts: &Facts<'_>, node: &Node) -> Vec<Finding> {
+    let view = facts.node(node);
+    let judge = |rule: &&Rule| match rule.evaluate {
+        Evaluate::Node(evaluate) => match evaluate(&view) {
+            Verdict::Fires(finding) => Some(*finding),
+            Verdict::Silent | Verdict::Undetermined(_) => None,
+        },
+        Evaluate::Key(_) | Evaluate::Fleet(_) => None,
+    };
+    RULES.iter().filter_map(judge).collect()
 }
 
 /// What each rule that looks at single nodes says of one node of the case; rules in the order of their ids.

@@ -3,9 +3,8 @@
 //! [`Facts`] are gathered once from the case, in time linear in it; a view borrows from them and costs no more
 //! than the node or key that it shows.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::key_policy;
 use super::refusal::Refusal;
@@ -22,7 +21,7 @@ pub(super) struct Facts<'a> {
     /// How many nodes each event was joined to that names none of them.
     sharers: HashMap<u32, usize>,
     /// Policies by the event that put them in place, parsed once.
-    policies: RefCell<HashMap<u32, Option<Rc<Policy>>>>,
+    policies: Mutex<HashMap<u32, Option<Arc<Policy>>>>,
     /// Refusals and failures of each key in the whole archive, in order of time.
     failures_by_key: HashMap<&'a str, Vec<u32>>,
     /// GenerateDataKeyWithoutPlaintext for volumes, by account and region, in order of time.
@@ -83,7 +82,7 @@ impl<'a> Facts<'a> {
         let mut facts = Self {
             case,
             sharers: HashMap::new(),
-            policies: RefCell::default(),
+            policies: Mutex::default(),
             failures_by_key: HashMap::new(),
             data_keys: HashMap::new(),
             cluster_keys: HashMap::new(),
@@ -202,9 +201,13 @@ impl<'a> Facts<'a> {
     }
 
     /// The policy that an event put in place; see [`key_policy::policy_of`].
-    pub(super) fn policy(&self, event: u32) -> Option<Rc<Policy>> {
-        let mut policies = self.policies.borrow_mut();
-        policies.entry(event).or_insert_with(|| key_policy::policy_of(self.event(event)).map(Rc::new)).clone()
+    pub(super) fn policy(&self, event: u32) -> Option<Arc<Policy>> {
+        // Whoever panicked here left a map that is whole.
+        let mut policies = self.policies.lock().unwrap_or_else(PoisonError::into_inner);
+        policies
+            .entry(event)
+            .or_insert_with(|| key_policy::policy_of(self.event(event)).map(Arc::new))
+            .clone()
     }
 
     /// How many nodes come into question for an event that names none of them.

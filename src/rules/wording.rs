@@ -12,6 +12,9 @@ const LOG_TEXT_CHARACTERS_MAX: usize = 1_024;
 
 /// `text` on one line, cut where it is long.
 pub(crate) fn plain(text: &str) -> String {
+    if text.len() <= LOG_TEXT_CHARACTERS_MAX && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let mut plain: String = text
         .chars()
         .take(LOG_TEXT_CHARACTERS_MAX)

@@ -7,7 +7,7 @@ use crate::event::{
     Launch, LaunchTemplate, LaunchedInstance, NamedTemplate, Text, VolumeChange,
 };
 
-pub(super) fn read(pool: &mut Pool, top: &TopLevel<'_, '_>, name: &str) -> Option<Detail> {
+pub(super) fn read(pool: &mut Pool, top: &TopLevel<'_>, name: &str) -> Option<Detail> {
     let (request, response) = (top.request, top.response);
     Some(match name {
         "RunInstances" => Detail::Launch(Box::new(launch(pool, request, response))),
@@ -70,14 +70,14 @@ pub(super) fn read(pool: &mut Pool, top: &TopLevel<'_, '_>, name: &str) -> Optio
 }
 
 /// The texts of a list whose elements are texts, or objects with the text under `name`.
-fn texts(pool: &mut Pool, list: Member<'_, '_>, name: &str) -> Vec<Text> {
+fn texts(pool: &mut Pool, list: Member<'_>, name: &str) -> Vec<Text> {
     list.items()
         .filter_map(|item| item.text().or_else(|| item.get(name).text()))
         .map(|text| pool.text(text))
         .collect()
 }
 
-fn launch(pool: &mut Pool, request: Member<'_, '_>, response: Member<'_, '_>) -> Launch {
+fn launch(pool: &mut Pool, request: Member<'_>, response: Member<'_>) -> Launch {
     let [template, placement, asked, market, client_token, zone, instance_type, image, dry_run] = request
         .get_each([
             "launchTemplate",
@@ -112,7 +112,7 @@ fn launch(pool: &mut Pool, request: Member<'_, '_>, response: Member<'_, '_>) ->
     }
 }
 
-fn launched_instance(pool: &mut Pool, instance: Member<'_, '_>) -> Option<LaunchedInstance> {
+fn launched_instance(pool: &mut Pool, instance: Member<'_>) -> Option<LaunchedInstance> {
     let [id, image, instance_type, placement, dns_name, dns_options, lifecycle, root_device, root_type] =
         instance.get_each([
             "instanceId",
@@ -139,7 +139,7 @@ fn launched_instance(pool: &mut Pool, instance: Member<'_, '_>) -> Option<Launch
     })
 }
 
-fn fleet(pool: &mut Pool, request: Member<'_, '_>, response: Member<'_, '_>) -> FleetLaunch {
+fn fleet(pool: &mut Pool, request: Member<'_>, response: Member<'_>) -> FleetLaunch {
     let request = request.unwrapped("CreateFleetRequest");
     let response = response.unwrapped("CreateFleetResponse");
     let mut instances = Vec::new();
@@ -183,7 +183,7 @@ fn fleet(pool: &mut Pool, request: Member<'_, '_>, response: Member<'_, '_>) -> 
     }
 }
 
-fn fleet_errors(pool: &mut Pool, list: Member<'_, '_>) -> Vec<FleetError> {
+fn fleet_errors(pool: &mut Pool, list: Member<'_>) -> Vec<FleetError> {
     let mut errors: Vec<FleetError> = Vec::new();
     for item in list.items() {
         let Some(code) = item.get("errorCode").text() else {
@@ -199,12 +199,7 @@ fn fleet_errors(pool: &mut Pool, list: Member<'_, '_>) -> Vec<FleetError> {
     errors
 }
 
-fn launch_template(
-    pool: &mut Pool,
-    request: Member<'_, '_>,
-    response: Member<'_, '_>,
-    name: &str,
-) -> LaunchTemplate {
+fn launch_template(pool: &mut Pool, request: Member<'_>, response: Member<'_>, name: &str) -> LaunchTemplate {
     let request = request.unwrapped(&format!("{name}Request"));
     let response = response.unwrapped(&format!("{name}Response"));
     let made = response.get_first(&["launchTemplate", "launchTemplateVersion"]);
@@ -234,7 +229,7 @@ fn launch_template(
     }
 }
 
-fn block_device(pool: &mut Pool, mapping: Member<'_, '_>) -> BlockDevice {
+fn block_device(pool: &mut Pool, mapping: Member<'_>) -> BlockDevice {
     let ebs = mapping.get("Ebs");
     BlockDevice {
         device: pool.optional(mapping.get("DeviceName").text()),
@@ -247,7 +242,7 @@ fn block_device(pool: &mut Pool, mapping: Member<'_, '_>) -> BlockDevice {
     }
 }
 
-fn instance_states(pool: &mut Pool, request: Member<'_, '_>, response: Member<'_, '_>) -> Vec<InstanceState> {
+fn instance_states(pool: &mut Pool, request: Member<'_>, response: Member<'_>) -> Vec<InstanceState> {
     let mut listed = response.get("instancesSet").items().peekable();
     if listed.peek().is_none() {
         listed = request.get("instancesSet").items().peekable();
@@ -273,7 +268,7 @@ fn instance_states(pool: &mut Pool, request: Member<'_, '_>, response: Member<'_
         .collect()
 }
 
-fn image_copy(pool: &mut Pool, request: Member<'_, '_>, response: Member<'_, '_>) -> ImageCopy {
+fn image_copy(pool: &mut Pool, request: Member<'_>, response: Member<'_>) -> ImageCopy {
     let request = request.unwrapped("CopyImageRequest").unwrapped("CopySnapshotRequest");
     let response = response.unwrapped("CopyImageResponse").unwrapped("CopySnapshotResponse");
     let mapped = || request.get("blockDeviceMapping").items();

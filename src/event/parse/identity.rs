@@ -21,7 +21,7 @@ pub(super) struct IdentityTexts<'a> {
 }
 
 impl<'a> IdentityTexts<'a> {
-    pub(super) fn read(identity: Member<'_, 'a>) -> Self {
+    pub(super) fn read(identity: Member<'a>) -> Self {
         let [kind, arn, account_id, principal_id, session, invoked_by] =
             identity.get_each(["type", "arn", "accountId", "principalId", "sessionContext", "invokedBy"]);
         let kind = match kind.text() {

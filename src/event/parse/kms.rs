@@ -10,7 +10,7 @@ use crate::event::{
 
 pub(super) fn read(
     pool: &mut Pool,
-    top: &TopLevel<'_, '_>,
+    top: &TopLevel<'_>,
     name: &str,
     error: Option<&ApiError>,
 ) -> Option<Detail> {
@@ -35,7 +35,7 @@ pub(super) fn read(
 }
 
 /// ARNs of the keys (not aliases) that the record lists as resources.
-fn key_resources<'input>(top: &TopLevel<'_, 'input>) -> Vec<&'input str> {
+fn key_resources<'input>(top: &TopLevel<'input>) -> Vec<&'input str> {
     top.resources
         .items()
         .filter_map(|resource| resource.get("ARN").text())
@@ -43,12 +43,7 @@ fn key_resources<'input>(top: &TopLevel<'_, 'input>) -> Vec<&'input str> {
         .collect()
 }
 
-fn key_use(
-    pool: &mut Pool,
-    top: &TopLevel<'_, '_>,
-    operation: KmsOperation,
-    error: Option<&ApiError>,
-) -> KmsUse {
+fn key_use(pool: &mut Pool, top: &TopLevel<'_>, operation: KmsOperation, error: Option<&ApiError>) -> KmsUse {
     let response = top.response;
     let [constraints, context, destination_context, source_context, grantee, key, destination_key, grant] =
         top.request.get_each([
@@ -100,7 +95,7 @@ fn key_use(
 }
 
 /// The key that a management event is about: its ARN where the record has it.
-fn managed_key(pool: &mut Pool, top: &TopLevel<'_, '_>) -> Option<Text> {
+fn managed_key(pool: &mut Pool, top: &TopLevel<'_>) -> Option<Text> {
     let metadata = top.response.get("keyMetadata").get("arn").text();
     let named = [top.response.get("keyId"), top.request.get("keyId")];
     let key = key_resources(top)
@@ -112,7 +107,7 @@ fn managed_key(pool: &mut Pool, top: &TopLevel<'_, '_>) -> Option<Text> {
     pool.optional(key)
 }
 
-fn policy_change(pool: &mut Pool, top: &TopLevel<'_, '_>, name: &str) -> PolicyChange {
+fn policy_change(pool: &mut Pool, top: &TopLevel<'_>, name: &str) -> PolicyChange {
     let policy = top.request.get("policy");
     let text = policy.text().map(str::to_owned).or_else(|| policy.json_text());
     PolicyChange {
@@ -123,7 +118,7 @@ fn policy_change(pool: &mut Pool, top: &TopLevel<'_, '_>, name: &str) -> PolicyC
     }
 }
 
-fn alias_change(pool: &mut Pool, top: &TopLevel<'_, '_>, name: &str) -> Option<AliasChange> {
+fn alias_change(pool: &mut Pool, top: &TopLevel<'_>, name: &str) -> Option<AliasChange> {
     let alias = top.request.get("aliasName").text()?;
     let alias = KeyArn::parse(alias).and_then(|arn| arn.alias()).unwrap_or(alias);
     let is_deletion = name == "DeleteAlias";
@@ -142,7 +137,7 @@ fn alias_change(pool: &mut Pool, top: &TopLevel<'_, '_>, name: &str) -> Option<A
     })
 }
 
-fn key_state_change(pool: &mut Pool, top: &TopLevel<'_, '_>, name: &str) -> Option<KeyStateChange> {
+fn key_state_change(pool: &mut Pool, top: &TopLevel<'_>, name: &str) -> Option<KeyStateChange> {
     let state = match name {
         "EnableKey" | "ImportKeyMaterial" => "enabled",
         // A key whose deletion is cancelled stays disabled until it is enabled.
@@ -152,7 +147,7 @@ fn key_state_change(pool: &mut Pool, top: &TopLevel<'_, '_>, name: &str) -> Opti
         "DeleteImportedKeyMaterial" => "pending-import",
         _ => return None,
     };
-    let deletion_date: Member<'_, '_> = top.response.get("deletionDate");
+    let deletion_date: Member<'_> = top.response.get("deletionDate");
     Some(KeyStateChange {
         key: managed_key(pool, top),
         state,

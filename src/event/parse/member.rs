@@ -3,33 +3,81 @@
 //! A list can be an array, `{"items": […]}`, `{"item": …}`, a lone element, `""`, `{}` or `null`; a flag
 //! can be a boolean or text; a number can be text and text a number; names differ in case between APIs.
 
-use simd_json::prelude::*;
-use simd_json::tape::{Value, array, object};
+use std::borrow::Cow;
+
+use super::document::{Document, Entry, Kind};
 
 /// A value of the record; absent and `null` are the same.
 #[derive(Clone, Copy)]
-pub(super) struct Member<'tape, 'input>(Option<Value<'tape, 'input>>);
+pub(super) struct Member<'a>(Option<Place<'a>>);
 
-impl<'tape, 'input> Member<'tape, 'input> {
+/// Where a value stands.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    document: &'a Document<'a>,
+    index: u32,
+}
+
+impl<'a> Place<'a> {
+    fn entry(self) -> &'a Entry {
+        &self.document.entries[self.index as usize]
+    }
+
+    /// What is directly inside an array or object.
+    fn inside(self) -> Inside<'a> {
+        Inside { document: self.document, index: self.index + 1, end: self.entry().next }
+    }
+}
+
+/// The values directly inside an array or object.
+#[derive(Clone)]
+pub(super) struct Inside<'a> {
+    document: &'a Document<'a>,
+    index: u32,
+    end: u32,
+}
+
+impl<'a> Iterator for Inside<'a> {
+    type Item = (&'a str, Member<'a>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.index >= self.end {
+            return None;
+        }
+        let place = Place { document: self.document, index: self.index };
+        let entry = place.entry();
+        self.index = entry.next;
+        let member = Member((entry.kind != Kind::Null).then_some(place));
+        Some((self.document.key(entry), member))
+    }
+}
+
+impl<'a> Member<'a> {
     pub(super) const ABSENT: Self = Self(None);
 
-    pub(super) fn new(value: Value<'tape, 'input>) -> Self {
-        Self((!value.is_null()).then_some(value))
+    /// The record itself.
+    pub(super) fn root(document: &'a Document<'a>) -> Self {
+        Self(Some(Place { document, index: 0 }))
+    }
+
+    fn kind(self) -> Option<Kind> {
+        Some(self.0?.entry().kind)
     }
 
     pub(super) fn is_present(self) -> bool {
         self.0.is_some()
     }
 
+    pub(super) fn is_object(self) -> bool {
+        self.kind() == Some(Kind::Object)
+    }
+
     /// The member named `name`, whatever its case; the first of several.
     pub(super) fn get(self, name: &str) -> Self {
-        let Some(object) = self.0.and_then(|value| value.as_object()) else {
-            return Self::ABSENT;
-        };
-        object
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map_or(Self::ABSENT, |(_, value)| Self::new(value))
+        self.members()
+            .find(|(key, _)| key.len() == name.len() && key.eq_ignore_ascii_case(name))
+            .map_or(Self::ABSENT, |(_, member)| member)
     }
 
     /// What [`Self::get`] gives for each of `names`, in one pass over the members.
@@ -56,7 +104,7 @@ impl<'tape, 'input> Member<'tape, 'input> {
         self.members()
             .filter(|(key, _)| names.iter().any(|name| key.eq_ignore_ascii_case(name)))
             .map(|(_, member)| member)
-            .find(|member| member.0.is_some_and(|value| value.is_array() || value.is_object()))
+            .find(|member| matches!(member.kind(), Some(Kind::Array | Kind::Object)))
             .unwrap_or(Self::ABSENT)
     }
 
@@ -67,32 +115,35 @@ impl<'tape, 'input> Member<'tape, 'input> {
     }
 
     /// Text, if it is a string with something in it.
-    pub(super) fn text(self) -> Option<&'input str> {
-        let text: &'input str = self.0?.into_string()?;
+    #[inline]
+    pub(super) fn text(self) -> Option<&'a str> {
+        let place = self.0?;
+        let entry = place.entry();
+        if entry.kind != Kind::Text {
+            return None;
+        }
+        let text = place.document.text(entry);
         (!text.is_empty()).then_some(text)
     }
 
     /// Text, or a number or flag written out.
-    pub(super) fn written(self) -> Option<std::borrow::Cow<'input, str>> {
-        if let Some(text) = self.text() {
-            return Some(text.into());
-        }
-        let value = self.0?;
-        if let Some(number) = value.as_u64() {
-            Some(number.to_string().into())
-        } else if let Some(number) = value.as_i64() {
-            Some(number.to_string().into())
-        } else if let Some(number) = value.as_f64() {
-            Some(number.to_string().into())
-        } else {
-            value.as_bool().map(|flag| flag.to_string().into())
+    pub(super) fn written(self) -> Option<Cow<'a, str>> {
+        let place = self.0?;
+        match place.entry().kind {
+            Kind::Integer | Kind::Fraction => Some(place.document.text(place.entry()).into()),
+            Kind::True => Some("true".into()),
+            Kind::False => Some("false".into()),
+            Kind::Text => self.text().map(Cow::Borrowed),
+            Kind::Null | Kind::Array | Kind::Object => None,
         }
     }
 
     /// A flag, as a boolean or as text.
     pub(super) fn flag(self) -> Option<bool> {
-        if let Some(flag) = self.0?.as_bool() {
-            return Some(flag);
+        match self.kind()? {
+            Kind::True => return Some(true),
+            Kind::False => return Some(false),
+            _ => {}
         }
         let text = self.text()?;
         if text.eq_ignore_ascii_case("true") {
@@ -106,58 +157,67 @@ impl<'tape, 'input> Member<'tape, 'input> {
 
     /// A whole number, as a number or as text.
     pub(super) fn number(self) -> Option<u64> {
-        self.0?.as_u64().or_else(|| self.text()?.parse().ok())
+        let place = self.0?;
+        match place.entry().kind {
+            Kind::Integer => place.document.text(place.entry()).parse().ok(),
+            _ => self.text()?.parse().ok(),
+        }
     }
 
     /// The elements of a list in any of its shapes.
-    pub(super) fn items(self) -> Items<'tape, 'input> {
+    pub(super) fn items(self) -> Items<'a> {
         let mut list = self;
         loop {
-            let Some(value) = list.0 else {
+            let Some(place) = list.0 else {
                 return Items::One(None);
             };
-            if let Some(array) = value.as_array() {
-                return Items::Many(array.iter());
+            match place.entry().kind {
+                Kind::Array => return Items::Many(place.inside()),
+                Kind::Object => {}
+                _ => return Items::One(list.text().map(|_| list)),
             }
-            let Some(object) = value.as_object() else {
-                return Items::One(list.text().map(|_| list));
-            };
             let is_wrapper =
                 |key: &str| ["items", "item", "member"].iter().any(|name| key.eq_ignore_ascii_case(name));
-            match object.iter().find(|(key, _)| is_wrapper(key)) {
-                Some((_, inner)) => list = Self::new(inner),
-                None => return Items::One((!object.is_empty()).then_some(list)),
+            let mut inside = place.inside();
+            match inside.clone().find(|(key, _)| is_wrapper(key)) {
+                Some((_, inner)) => list = inner,
+                None => return Items::One(inside.next().map(|_| list)),
             }
         }
     }
 
-    /// Name and value of every member.
-    pub(super) fn members(self) -> impl Iterator<Item = (&'input str, Self)> {
-        let object: Option<object::Object<'tape, 'input>> = self.0.and_then(|value| value.as_object());
-        let members: Option<object::Iter<'tape, 'input>> = object.map(|object| object.iter());
-        members.into_iter().flatten().map(|(key, value)| (key, Self::new(value)))
+    /// Name and value of every member of an object.
+    #[inline]
+    pub(super) fn members(self) -> Inside<'a> {
+        match self.0 {
+            Some(place) if place.entry().kind == Kind::Object => place.inside(),
+            // Nothing is inside of anything else.
+            Some(place) => Inside { document: place.document, index: 0, end: 0 },
+            None => Inside { document: &Document::EMPTY, index: 0, end: 0 },
+        }
     }
 
     /// An object as JSON text.
     pub(super) fn json_text(self) -> Option<String> {
-        self.0.filter(|value| value.is_object()).map(|value| value.encode())
+        let place = self.0.filter(|place| place.entry().kind == Kind::Object)?;
+        Some(place.document.json_text(place.index))
     }
 }
 
 /// The elements of a list that are present.
-pub(super) enum Items<'tape, 'input> {
+pub(super) enum Items<'a> {
     /// Of an array.
-    Many(array::Iter<'tape, 'input>),
+    Many(Inside<'a>),
     /// A lone element, or none.
-    One(Option<Member<'tape, 'input>>),
+    One(Option<Member<'a>>),
 }
 
-impl<'tape, 'input> Iterator for Items<'tape, 'input> {
-    type Item = Member<'tape, 'input>;
+impl<'a> Iterator for Items<'a> {
+    type Item = Member<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
         match self {
-            Self::Many(values) => values.map(Member::new).find(|member| member.is_present()),
+            Self::Many(values) => values.map(|(_, member)| member).find(|member| member.is_present()),
             Self::One(member) => member.take(),
         }
     }
@@ -166,6 +226,7 @@ impl<'tape, 'input> Iterator for Items<'tape, 'input> {
 #[cfg(test)]
 mod tests {
     use super::Member;
+    use crate::event::parse::document::DocumentReader;
 
     const NAMES: [&str; 4] = ["keyId", "key", "items", "absent"];
 
@@ -173,10 +234,10 @@ mod tests {
 
     /// What reading members one by one and all at once gives, and the list's elements.
     fn read(json: &str) -> (Found, Found, Vec<Option<String>>) {
-        let mut text = json.as_bytes().to_vec();
-        let tape = simd_json::to_tape(&mut text).expect("JSON");
-        let member = Member::new(tape.as_value());
-        let written = |member: Member<'_, '_>| member.written().map(std::borrow::Cow::into_owned);
+        let mut reader = DocumentReader::default();
+        let document = reader.read(json.as_bytes()).expect("JSON");
+        let member = Member::root(&document);
+        let written = |member: Member<'_>| member.written().map(std::borrow::Cow::into_owned);
         (
             NAMES.map(|name| written(member.get(name))),
             member.get_each(NAMES).map(written),

@@ -1,9 +1,10 @@
 //! Bytes of one record -> [`Event`].
 //!
-//! simd-json makes a tape of the record in buffers that live as long as the parser; only the members that
+//! The record becomes a [`Document`] in buffers that live as long as the parser; only the members that
 //! the event's kind needs are looked at. What cannot be read as expected is absent, never an error, except
 //! the few fields without which a record says nothing.
 
+mod document;
 mod ec2;
 mod identity;
 mod kms;
@@ -11,8 +12,7 @@ mod member;
 mod pool;
 mod tags;
 
-use simd_json::tape::{Tape, Value};
-
+use self::document::{Document, DocumentReader};
 use self::identity::IdentityTexts;
 use self::member::Member;
 use self::pool::{Pool, Repeated};
@@ -22,10 +22,11 @@ use super::{
 };
 
 /// Parses records; keeps its buffers and its pool of shared texts from record to record.
+#[derive(Default)]
 pub struct EventParser {
-    text: Vec<u8>,
-    buffers: simd_json::Buffers,
-    tape: Option<Tape<'static>>,
+    /// What the digest is made from.
+    digested: Vec<u8>,
+    reader: DocumentReader,
     pool: Pool,
 }
 
@@ -56,34 +57,36 @@ pub enum ParseError {
 }
 
 /// The members of a record's top level that any kind may need.
-#[derive(Clone, Copy)]
-struct TopLevel<'tape, 'input> {
-    event_id: Member<'tape, 'input>,
-    event_time: Member<'tape, 'input>,
-    event_source: Member<'tape, 'input>,
-    event_name: Member<'tape, 'input>,
-    event_type: Member<'tape, 'input>,
-    region: Member<'tape, 'input>,
-    recipient: Member<'tape, 'input>,
-    identity: Member<'tape, 'input>,
-    user_agent: Member<'tape, 'input>,
-    source_ip: Member<'tape, 'input>,
-    error_code: Member<'tape, 'input>,
-    error_message: Member<'tape, 'input>,
-    request: Member<'tape, 'input>,
-    response: Member<'tape, 'input>,
-    additional: Member<'tape, 'input>,
-    service_details: Member<'tape, 'input>,
-    resources: Member<'tape, 'input>,
-    request_id: Member<'tape, 'input>,
-    shared_event_id: Member<'tape, 'input>,
-    addendum: Member<'tape, 'input>,
-    omitted: Member<'tape, 'input>,
+struct TopLevel<'a> {
+    event_id: Member<'a>,
+    event_time: Member<'a>,
+    event_source: Member<'a>,
+    event_name: Member<'a>,
+    event_type: Member<'a>,
+    region: Member<'a>,
+    recipient: Member<'a>,
+    identity: Member<'a>,
+    user_agent: Member<'a>,
+    source_ip: Member<'a>,
+    error_code: Member<'a>,
+    error_message: Member<'a>,
+    request: Member<'a>,
+    response: Member<'a>,
+    additional: Member<'a>,
+    service_details: Member<'a>,
+    resources: Member<'a>,
+    request_id: Member<'a>,
+    shared_event_id: Member<'a>,
+    addendum: Member<'a>,
+    omitted: Member<'a>,
 }
 
-impl<'tape, 'input> TopLevel<'tape, 'input> {
+impl<'a> TopLevel<'a> {
     /// Of a name that occurs twice, the last value counts, as in most JSON readers.
-    fn read(record: Value<'tape, 'input>) -> Option<Self> {
+    fn read(record: Member<'a>) -> Option<Self> {
+        if !record.is_object() {
+            return None;
+        }
         let absent = Member::ABSENT;
         let mut top = Self {
             event_id: absent,
@@ -108,7 +111,7 @@ impl<'tape, 'input> TopLevel<'tape, 'input> {
             addendum: absent,
             omitted: absent,
         };
-        for (name, value) in record.as_object()?.iter() {
+        for (name, member) in record.members() {
             // AWS's own samples capitalise some names.
             let field = match name {
                 "eventID" => &mut top.event_id,
@@ -134,7 +137,7 @@ impl<'tape, 'input> TopLevel<'tape, 'input> {
                 "omitted" => &mut top.omitted,
                 _ => continue,
             };
-            *field = Member::new(value);
+            *field = member;
         }
         Some(top)
     }
@@ -151,52 +154,28 @@ impl<'tape, 'input> TopLevel<'tape, 'input> {
     }
 }
 
-/// Of the record's length, which begins what its digest is made from.
-const LENGTH_BYTES: usize = size_of::<u64>();
-
-impl Default for EventParser {
-    fn default() -> Self {
-        Self {
-            text: Vec::new(),
-            buffers: simd_json::Buffers::new(4096),
-            tape: Some(Tape::null()),
-            pool: Pool::default(),
-        }
-    }
-}
-
 impl EventParser {
     /// Parses the bytes of one record, a JSON object.
     ///
     /// # Errors
     /// When the bytes are no JSON, no CloudTrail record, or one without a time, a source or a name.
     pub fn parse(&mut self, raw: &[u8], origin: Origin) -> Result<Parsed, ParseError> {
-        // In-place unescaping needs bytes of its own, and room behind them for wide loads. The length before
-        // them is for the digest, which is taken before anything is unescaped.
-        self.text.clear();
-        self.text.extend_from_slice(&(raw.len() as u64).to_le_bytes());
-        self.text.extend_from_slice(raw);
-        let digest = twox_hash::XxHash3_64::oneshot(&self.text);
-        self.text.resize(self.text.len() + simd_json::INPUT_PADDING, 0);
-        let text = &mut self.text[LENGTH_BYTES..];
-        let mut tape = self.tape.take().unwrap_or_else(Tape::null).reset();
-        let outcome = match simd_json::fill_tape_padded(text, raw.len(), &mut self.buffers, &mut tape) {
-            Ok(()) => read_record(&mut self.pool, tape.as_value(), digest, origin),
-            Err(_) if std::str::from_utf8(raw).is_err() => Err(ParseError::InvalidUtf8),
-            Err(error) => Err(ParseError::InvalidJson(error.to_string())),
-        };
-        self.tape = Some(tape.reset());
-        outcome
+        self.digested.clear();
+        self.digested.extend_from_slice(&(raw.len() as u64).to_le_bytes());
+        self.digested.extend_from_slice(raw);
+        let digest = twox_hash::XxHash3_64::oneshot(&self.digested);
+        let document = self.reader.read(raw)?;
+        read_record(&mut self.pool, &document, digest, origin)
     }
 }
 
 fn read_record(
     pool: &mut Pool,
-    record: Value<'_, '_>,
+    document: &Document<'_>,
     digest: u64,
     origin: Origin,
 ) -> Result<Parsed, ParseError> {
-    let top = TopLevel::read(record).ok_or(ParseError::NotARecord("not a JSON object"))?;
+    let top = TopLevel::read(Member::root(document)).ok_or(ParseError::NotARecord("not a JSON object"))?;
     let (source, name) = match (top.event_source.text(), top.event_name.text()) {
         (Some(source), Some(name)) => (source, name),
         (None, None) => return Err(ParseError::NotARecord("no eventSource and no eventName")),
@@ -282,7 +261,7 @@ fn is_about_nodes(
 
 fn read_detail(
     pool: &mut Pool,
-    top: &TopLevel<'_, '_>,
+    top: &TopLevel<'_>,
     source: &str,
     name: &str,
     error: Option<&ApiError>,
@@ -309,7 +288,7 @@ fn read_detail(
     }
 }
 
-fn read_selectors(pool: &mut Pool, request: Member<'_, '_>) -> EventSelectors {
+fn read_selectors(pool: &mut Pool, request: Member<'_>) -> EventSelectors {
     let mut found =
         EventSelectors { trail: pool.optional(request.get("trailName").text()), ..EventSelectors::default() };
     let simple: Vec<_> = request.get("eventSelectors").items().collect();
@@ -329,7 +308,7 @@ fn read_selectors(pool: &mut Pool, request: Member<'_, '_>) -> EventSelectors {
     }
     let advanced: Vec<_> = request.get("advancedEventSelectors").items().collect();
     if !advanced.is_empty() {
-        let field = |selector: &Member<'_, '_>, name: &str, test: &str, value: &str| {
+        let field = |selector: &Member<'_>, name: &str, test: &str, value: &str| {
             selector.get("fieldSelectors").items().any(|field| {
                 field.get("field").text() == Some(name)
                     && field.get(test).items().any(|item| item.text() == Some(value))

@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::hash::{BuildHasher, Hasher};
+use std::hint::black_box;
 use std::sync::Arc;
 
 use hashbrown::DefaultHashBuilder;
@@ -32,8 +33,33 @@ struct Slot<T> {
     value: Option<T>,
 }
 
+/// What has lost its slot, a short while before it is let go.
+///
+/// Letting go of a text that others hold counts it down, and a text that was not seen for long is in no cache: the
+/// count is asked for when the slot is lost, and has arrived when it is counted down.
+struct Leaving<T: ?Sized> {
+    values: [Option<Arc<T>>; LEAVING],
+    next: usize,
+}
+
+const LEAVING: usize = 16;
+
+impl<T: ?Sized> Leaving<T> {
+    const NONE: Self = Self { values: [const { None }; LEAVING], next: 0 };
+
+    fn take(&mut self, value: Option<Arc<T>>) {
+        if let Some(value) = value {
+            black_box(Arc::strong_count(&value));
+            self.values[self.next] = Some(value);
+            self.next = (self.next + 1) % LEAVING;
+        }
+    }
+}
+
 pub(super) struct Pool {
     hasher: DefaultHashBuilder,
+    leaving_texts: Leaving<str>,
+    leaving_identities: Leaving<Identity>,
     texts: Box<[Slot<Text>]>,
     /// What each [`Repeated`] member said last.
     last: [Option<Text>; 4],
@@ -52,6 +78,8 @@ impl Default for Pool {
     fn default() -> Self {
         Self {
             hasher: DefaultHashBuilder::default(),
+            leaving_texts: Leaving::NONE,
+            leaving_identities: Leaving::NONE,
             texts: empty_slots(TEXT_SLOTS),
             last: [const { None }; 4],
             identities: empty_slots(IDENTITY_SLOTS),
@@ -86,7 +114,8 @@ impl Pool {
             return known.clone();
         }
         let text: Text = text.into();
-        *slot = Slot { tag, value: Some(text.clone()) };
+        slot.tag = tag;
+        self.leaving_texts.take(slot.value.replace(text.clone()));
         text
     }
 
@@ -131,7 +160,8 @@ impl Pool {
         }
         let identity = Arc::new(texts.identity(self));
         let seen = SeenIdentity { identity: identity.clone(), has_issuer: texts.issuer.is_some() };
-        self.identities[slot] = Slot { tag, value: Some(seen) };
+        let before = std::mem::replace(&mut self.identities[slot], Slot { tag, value: Some(seen) });
+        self.leaving_identities.take(before.value.map(|seen| seen.identity));
         identity
     }
 }

@@ -13,7 +13,7 @@ struct Cluster<'a> {
 }
 
 /// Reads a list of `{key, value}` in any case.
-pub(super) fn read(pool: &mut Pool, list: Member<'_, '_>) -> NodeTags {
+pub(super) fn read(pool: &mut Pool, list: Member<'_>) -> NodeTags {
     let mut tags = NodeTags::default();
     read_into(pool, &mut tags, &[list]);
     tags
@@ -21,7 +21,7 @@ pub(super) fn read(pool: &mut Pool, list: Member<'_, '_>) -> NodeTags {
 
 /// Reads `TagSpecification`s (of `CreateFleet`) or `tagSpecificationSet` (of `RunInstances`): the tags of
 /// the instance, else those of any other resource.
-pub(super) fn read_specifications(pool: &mut Pool, specifications: Member<'_, '_>) -> NodeTags {
+pub(super) fn read_specifications(pool: &mut Pool, specifications: Member<'_>) -> NodeTags {
     let mut lists: Vec<_> = specifications
         .items()
         .map(|specification| {
@@ -36,7 +36,7 @@ pub(super) fn read_specifications(pool: &mut Pool, specifications: Member<'_, '_
     tags
 }
 
-fn read_into(pool: &mut Pool, tags: &mut NodeTags, lists: &[Member<'_, '_>]) {
+fn read_into(pool: &mut Pool, tags: &mut NodeTags, lists: &[Member<'_>]) {
     let mut cluster = Cluster::default();
     for tag in lists.iter().flat_map(|list| list.items()) {
         let [key, value] = tag.get_each(["key", "value"]);

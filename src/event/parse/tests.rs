@@ -262,6 +262,28 @@ fn what_the_parser_remembers_changes_no_event() {
 }
 
 #[test]
+fn white_space_changes_how_a_record_is_read_and_not_what_it_says() {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/event");
+    let mut relevant = 0;
+    for file in std::fs::read_dir(directory).expect("the seeds") {
+        let compact = std::fs::read_to_string(file.expect("a seed").path()).expect("text");
+        // With a space, simd-json reads it.
+        let spaced = compact.replacen('{', "{ ", 1);
+        match (parse(compact.trim_end()), parse(spaced.trim_end())) {
+            (Ok(Parsed::Relevant(compact)), Ok(Parsed::Relevant(mut spaced))) => {
+                relevant += 1;
+                assert_ne!(compact.digest, spaced.digest);
+                spaced.digest = compact.digest;
+                assert_eq!(compact, spaced);
+            }
+            (Ok(Parsed::Irrelevant), Ok(Parsed::Irrelevant)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(relevant > 20, "{relevant}");
+}
+
+#[test]
 fn a_digest_tells_records_apart_by_any_byte() {
     let text = |zone: &str| record("ec2.amazonaws.com", "AttachVolume", &format!(r#""future":"{zone}""#));
     let digest = |text: &str| event(text).digest;
