@@ -9,15 +9,18 @@ use keytrail::rules;
 
 use super::browser::Deeds;
 use super::chromium;
+use super::support::cluster::{Mapping, NodePool};
+use super::support::incident::{Incident, VolumePlan};
+use super::support::kms::{Call, Refusal};
+use super::support::record::Record;
 use super::support::stream::Launches;
 
 const NODES: u64 = 5_000;
 const BYTES_MAX: usize = 15_000_000;
 
-fn case() -> Case {
+fn case(records: impl Iterator<Item = Record>) -> Case {
     let mut parser = EventParser::default();
     let mut events = Vec::new();
-    let records = Launches::new(1, NODES, 20, 0).flatten();
     for (number, record) in (0..).zip(records) {
         let object =
             format!("AWSLogs/111122223333/CloudTrail/eu-west-1/2026/01/05/{:04}.json.gz", number / 500);
@@ -29,9 +32,43 @@ fn case() -> Case {
     correlate(Evidence::gather(events), Coverage::default(), &Question::default())
 }
 
+/// Launches of three volumes each, every one of them refused after a while.
+fn refusals() -> impl Iterator<Item = Record> {
+    let mut incident = Incident::new(5, "111122223333", "eu-west-1", "worst", "2026-01-05");
+    let start = incident.at("00:00:00");
+    let key = incident.key();
+    let pool = NodePool::new("default", "default");
+    let template = incident.launch_template(start, &[Mapping::with_key("/dev/xvda", &key)]);
+    let mut seconds = 0;
+    std::iter::from_fn(move || {
+        seconds += 20;
+        let time = start + seconds;
+        let principal = incident.launching_session_arn(time);
+        let refusal = Refusal::by_identity_policy(Call::CreateGrant, &principal, "kms:CreateGrant", &key);
+        let volumes =
+            vec![VolumePlan::under(&key), VolumePlan::under(&key), VolumePlan::under(&key).refused(refusal)];
+        let node = incident.launch(time, &pool, &template, volumes);
+        incident.abort_launch(&node, time + 17);
+        Some(incident.take())
+    })
+    .take(5_000)
+    .flatten()
+}
+
+#[test]
+fn five_thousand_deaths_of_three_volumes_each_stay_small_too() {
+    let case = case(refusals());
+    let findings = rules::evaluate(&case);
+    assert!(findings.len() as u64 >= NODES, "{} findings", findings.len());
+    let mut bytes = Vec::new();
+    let tool = Tool { name: "keytrail", version: "0" };
+    report::write_html(&mut bytes, &case, &findings, tool).expect("memory does not fail");
+    assert!(bytes.len() < BYTES_MAX, "{} bytes", bytes.len());
+}
+
 #[test]
 fn five_thousand_nodes_stay_small_and_usable() {
-    let case = case();
+    let case = case(Launches::new(1, NODES, 20, 0).flatten());
     assert_eq!(case.nodes.len() as u64, NODES);
     let findings = rules::evaluate(&case);
     let mut bytes = Vec::new();

@@ -139,7 +139,7 @@
       const iso = new Date(at * 1000).toISOString();
       const isMidnight = at % 86400 === 0;
       const label = isMidnight ? iso.slice(0, 10) : step < 60 ? iso.slice(11, 19) : iso.slice(11, 16);
-      texts.push(svg('text', { x: place, y: 14 }, label));
+      if (((end - at) / all) * width > (isMidnight ? 70 : 42)) texts.push(svg('text', { x: place, y: 14 }, label));
       lines.push(svg('line', { class: 'grid-line', x1: place, x2: place, y1: 0, y2: '100%' }));
     }
     byId('ticks').replaceChildren(...texts);
@@ -351,12 +351,16 @@
     byId('filters').addEventListener('submit', (submit) => { submit.preventDefault(); apply(); });
     byId('filters').addEventListener('change', apply);
     byId('clear').addEventListener('click', clearFilter);
-    byId('fold').addEventListener('click', () => {
-      const pools = [...document.querySelectorAll('.pool')];
+    const pools = [...document.querySelectorAll('.pool')];
+    const fold = byId('fold');
+    const nameFold = () => { fold.textContent = pools.some((pool) => !pool.open) ? 'Open all nodepools' : 'Close all nodepools'; };
+    fold.hidden = pools.length < 2;
+    fold.addEventListener('click', () => {
       const open = pools.some((pool) => !pool.open);
       for (const pool of pools) pool.open = open;
-      byId('fold').textContent = open ? 'Close all nodepools' : 'Open all nodepools';
     });
+    for (const pool of pools) pool.addEventListener('toggle', nameFold);
+    nameFold();
     addEventListener('keydown', (key) => {
       if (key.key === '/' && !/INPUT|TEXTAREA/.test(document.activeElement.tagName)) { key.preventDefault(); byId('find').focus(); }
     });
@@ -439,7 +443,8 @@
       element('td', {}, `${volume.origin}${volume.role === 'attached-later' ? ', attached later' : ''}; `,
         element('span', volume.inferred ? { class: 'confidence inferred' } : {}, volume.inferred ? 'inferred' : 'observed'))));
     if (expected.length + volumes.length === 0) return element('p', { class: 'soft' }, 'The archive shows no key of it.');
-    return wide(element('table', {}, head('', 'Volume or device', 'Key', 'Where from'), element('tbody', {}, expected, volumes)));
+    const more = one.volumes_left_out > 0 ? element('p', { class: 'more' }, `${one.volumes_left_out} more volumes are in the JSON and CSV outputs.`) : null;
+    return [wide(element('table', {}, head('Key is', 'Volume or device', 'Key', 'Where from'), element('tbody', {}, expected, volumes))), more];
   }
   function stepsOf(one) {
     const rows = one.timeline.map((step) => {
