@@ -138,18 +138,22 @@ pub(super) fn embedded(
     let (numbers, order) = EventNumbers::new(case, &timelines, &findings);
     let mut strings = Strings::default();
     let mut callers = Callers::default();
-    let events = order
+    let mut events: Vec<Vec<Cell>> = order
         .iter()
         .map(|index| event_row(&case.events[*index as usize], start, &mut callers, &mut strings))
         .collect();
-    let node_rows = nodes
+    let mut node_rows: Vec<Vec<Cell>> = nodes
         .iter()
         .zip(timelines.iter().zip(&concerning))
         .map(|(index, (steps, findings))| {
             node::row(case, *index, (steps, findings), start, &numbers, &mut strings)
         })
         .collect();
-    let (finding_rows, remedies) = finding::rows(&findings, &numbers, &mut strings);
+    let (mut finding_rows, mut remedies) = finding::rows(&findings, &numbers, &mut strings);
+    let (strings, renumbering) = strings.by_use();
+    for rows in [&mut events, &mut callers.rows, &mut node_rows, &mut finding_rows, &mut remedies] {
+        renumbering.apply(rows);
+    }
     let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
     for (number, index) in nodes.iter().enumerate() {
         places.entry(&case.nodes[*index].instance_id).or_default().push(number);
@@ -161,7 +165,7 @@ pub(super) fn embedded(
     let embedded = Embedded {
         start,
         end,
-        strings: strings.all,
+        strings,
         columns: Columns {
             event: EVENT,
             caller: CALLER,

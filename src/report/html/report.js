@@ -431,30 +431,31 @@
   function head(...labels) {
     return element('thead', {}, element('tr', {}, labels.map((label) => element('th', { scope: 'col' }, label))));
   }
+  const cite = (steps) => steps.length === 0 ? null : element('span', { class: 'cite' }, ` ${steps.map((step) => `[${step}]`).join(' ')}`);
   const wide = (table) => element('div', { class: 'wide' }, table);
   function keysOf(one) {
     const expected = one.expected.map((key) => element('tr', {},
       element('td', {}, 'configured'), element('td', {}, key.device || 'all devices'),
       element('td', {}, element('code', {}, key.written || 'no key named'), key.key_arn !== null && key.key_arn !== key.written ? [' = ', element('code', {}, key.key_arn)] : null),
-      element('td', {}, `named by ${key.source}`)));
+      element('td', {}, `named by ${key.source}`, cite(key.steps))));
     const volumes = one.volumes.map((volume) => element('tr', {},
       element('td', {}, volume.outcome === 'used' ? 'used' : mark('refused', volume.outcome)), element('td', {}, volume.volume_id || 'volume not logged'),
       element('td', {}, element('code', {}, volume.key_arn || 'not logged')),
       element('td', {}, `${volume.origin}${volume.role === 'attached-later' ? ', attached later' : ''}; `,
-        element('span', volume.inferred ? { class: 'confidence inferred' } : {}, volume.inferred ? 'inferred' : 'observed'))));
+        element('span', volume.inferred ? { class: 'confidence inferred' } : {}, volume.inferred ? 'inferred' : 'observed'), cite(volume.steps))));
     if (expected.length + volumes.length === 0) return element('p', { class: 'soft' }, 'The archive shows no key of it.');
     const more = one.volumes_left_out > 0 ? element('p', { class: 'more' }, `${one.volumes_left_out} more volumes are in the JSON and CSV outputs.`) : null;
     return [wide(element('table', {}, head('Key is', 'Volume or device', 'Key', 'Where from'), element('tbody', {}, expected, volumes))), more];
   }
   function stepsOf(one) {
-    const rows = one.timeline.map((step) => {
+    const rows = one.timeline.map((step, at) => {
       const happened = event(step.event);
       const since = one.launched_at === null ? '' : `${happened.time < one.launched_at ? '-' : '+'}${span(happened.time - one.launched_at)}`;
       const isDecisive = ['refusal', 'launch', 'end'].includes(step.role);
       const by = [happened.actor, happened.session === null ? null : `session ${happened.session}`, happened.address === '' ? null : `from ${happened.address}`, happened.agent === '' ? null : `with ${happened.agent}`];
       return [
         element('tr', { class: `${isDecisive ? 'decisive ' : ''}${step.role}` },
-          element('td', {}, clock(happened.time)), element('td', { class: 'since' }, since), element('td', {}, happened.name),
+          element('td', {}, element('span', { class: 'cite' }, `[${at + 1}] `), clock(happened.time)), element('td', { class: 'since' }, since), element('td', {}, happened.name),
           element('td', {}, step.summary, step.inferred ? [' ', element('span', { class: 'confidence inferred' }, 'inferred')] : null)),
         element('tr', { class: 'more-of' }, element('td', { colspan: '4' }, element('code', {}, happened.id),
             ` ${by.filter((text) => text !== null).join(', ')}; read from ${happened.object} record ${happened.record}`,

@@ -5,6 +5,7 @@
 use super::cell::{Cell, Strings};
 use super::{EventNumbers, VOLUMES_MAX};
 use crate::correlate::{Case, Confidence, DeviceKey, Node, Provisioner, TimelineRef, TimelineRole, Volume};
+use crate::event::Id;
 use crate::report::document::contract_name;
 use crate::report::explanation::wording::{end_sentence, expected_name, verdict_sentence};
 use crate::report::html::outcome::Outcome;
@@ -48,11 +49,11 @@ pub(super) const NODE: &[&str] = &[
 ];
 
 /// Columns of an expected key.
-pub(super) const EXPECTED: &[&str] = &["device:s", "written:s", "key_arn:s", "source:s", "evidence:N"];
+pub(super) const EXPECTED: &[&str] = &["device:s", "written:s", "key_arn:s", "source:s", "steps:N"];
 
 /// Columns of a volume.
 pub(super) const VOLUME: &[&str] =
-    &["volume_id:s", "key_arn:s", "origin:s", "role:s", "outcome:s", "inferred:n", "evidence:N"];
+    &["volume_id:s", "key_arn:s", "origin:s", "role:s", "outcome:s", "inferred:n", "steps:N"];
 
 /// Columns of an entry of a timeline.
 pub(super) const STEP: &[&str] = &["event:n", "role:s", "inferred:n", "summary:p"];
@@ -107,8 +108,8 @@ pub(super) fn row(
         strings.phrase(&end_sentence(node)),
         strings.optional(expected_key.as_deref()),
         strings.list(node.used_keys.iter().map(|key| &**key)),
-        Cell::Rows(node.expected_keys.iter().map(|own| expected_row(own, numbers, strings)).collect()),
-        Cell::Rows(volumes.map(|volume| volume_row(volume, numbers, strings)).collect()),
+        Cell::Rows(node.expected_keys.iter().map(|own| expected_row(case, own, steps, strings)).collect()),
+        Cell::Rows(volumes.map(|volume| volume_row(case, volume, steps, strings)).collect()),
         left_out(node.volumes.len(), VOLUMES_MAX),
         Cell::Rows(steps.iter().map(|entry| step_row(case, node, entry, numbers, strings)).collect()),
         left_out(node.timeline.len(), steps.len()),
@@ -138,17 +139,23 @@ fn left_out(all: usize, kept: usize) -> Cell {
     Cell::Index(all.saturating_sub(kept))
 }
 
-fn expected_row(own: &DeviceKey, numbers: &EventNumbers<'_>, strings: &mut Strings) -> Vec<Cell> {
+/// Which steps of the node, from 1, are the events with these ids.
+fn cited(case: &Case, steps: &[TimelineRef], ids: &[Id]) -> Cell {
+    let is_cited = |step: &TimelineRef| ids.contains(&case.events[step.event as usize].event_id);
+    Cell::Numbers((1..).zip(steps).filter(|(_, step)| is_cited(step)).map(|(number, _)| number).collect())
+}
+
+fn expected_row(case: &Case, own: &DeviceKey, steps: &[TimelineRef], strings: &mut Strings) -> Vec<Cell> {
     vec![
         strings.optional(own.device.as_deref()),
         strings.optional(own.key.written.as_deref()),
         strings.optional(own.key.key_arn.as_deref()),
         strings.text(&contract_name(own.key.source)),
-        numbers.of(&own.key.evidence),
+        cited(case, steps, &own.key.evidence),
     ]
 }
 
-fn volume_row(volume: &Volume, numbers: &EventNumbers<'_>, strings: &mut Strings) -> Vec<Cell> {
+fn volume_row(case: &Case, volume: &Volume, steps: &[TimelineRef], strings: &mut Strings) -> Vec<Cell> {
     vec![
         strings.optional(volume.volume_id.as_deref()),
         strings.optional(volume.key_arn.as_deref()),
@@ -156,7 +163,7 @@ fn volume_row(volume: &Volume, numbers: &EventNumbers<'_>, strings: &mut Strings
         strings.optional(volume.role.map(contract_name).as_deref()),
         strings.text(&contract_name(volume.outcome)),
         Cell::Number(i64::from(volume.confidence == Confidence::Inferred)),
-        numbers.of(&volume.evidence),
+        cited(case, steps, &volume.evidence),
     ]
 }
 
