@@ -84,6 +84,13 @@ fn pointing_at_an_event_tells_it() {
         page.wait_for("!document.getElementById('tip').hidden");
         let text = page.value("document.getElementById('tip').textContent");
         assert!(text.as_str().unwrap().contains("KMS refused"), "{text}");
+        page.value(
+            "(() => { const bar = document.querySelector('.histogram path.o-refused').getBoundingClientRect(); \
+             document.querySelector('.histogram').dispatchEvent(new PointerEvent('pointermove', \
+             { bubbles: true, clientX: bar.x + 2, clientY: bar.y + 2 })); })()",
+        );
+        let text = page.value("document.getElementById('tip').textContent");
+        assert!(text.as_str().unwrap().contains("1 key refused"), "{text}");
     });
 }
 

@@ -69,7 +69,7 @@ struct Page<'a> {
     symbols: [Symbol; 6],
     /// Those that occur.
     outcomes: Vec<Outcome>,
-    lanes: usize,
+    lanes: String,
     nodes_left_out: usize,
     flow: Option<Flow>,
     groups: Limited<FindingGroup>,
@@ -112,7 +112,7 @@ fn page<'a>(case: &Case, findings: &[Finding], tool: Tool<'a>) -> Page<'a> {
     }
     let incidents = rules::incidents(case, findings);
     let (told, quiet_incidents) = told(&incidents, INCIDENTS_MAX);
-    let (groups, group_of) = group(case, findings);
+    let (groups, group_of) = group(case, findings, &shown_nodes);
     Page {
         tool,
         content_policy: content_policy(STYLE, SCRIPT),
@@ -135,7 +135,7 @@ fn page<'a>(case: &Case, findings: &[Finding], tool: Tool<'a>) -> Page<'a> {
             .into_iter()
             .filter(|outcome| case.nodes.iter().any(|node| Outcome::of(node) == *outcome))
             .collect(),
-        lanes: shown_nodes.len(),
+        lanes: grouped(shown_nodes.len() as u64),
         nodes_left_out: case.nodes.len() - shown_nodes.len(),
         flow: flow(case),
         groups,

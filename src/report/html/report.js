@@ -238,8 +238,30 @@
     if (lines.length === 0) lines.push(element('p', {}, element('b', {}, one.instance_id), ` ${one.verdict} ${one.end}`));
     tip.replaceChildren(...lines);
   }
+  function tipOfBar(histogram, x) {
+    const box = histogram.getBoundingClientRect();
+    const bars = histogram.viewBox.baseVal.width;
+    const width = (data().end - data().start) / bars;
+    const from = Math.floor(((x - box.left) / box.width) * bars) * width;
+    const counts = new Map();
+    for (const lane of histogram.closest('.pool').querySelectorAll('.lane:not([hidden])')) {
+      const number = Number(lane.dataset.node);
+      const at = cellOf(number, 'launched_at');
+      const outcome = textOf(number, 'outcome');
+      if (at !== null && at >= from && at < from + width) counts.set(outcome, (counts.get(outcome) || 0) + 1);
+    }
+    const label = (outcome) => document.querySelector(`.chip.o-${outcome}`).textContent.trim();
+    const told = [...counts].map(([outcome, count]) => `${count} ${label(outcome)}`).join(', ');
+    tip.replaceChildren(element('p', {}, element('time', {}, `${clock(Math.round(from), 'clock')} to ${clock(Math.round(from + width), 'clock')}`),
+      told === '' ? ' no launch that made a node' : ` launched: ${told}`));
+  }
   if (plot !== null) {
     plot.addEventListener('pointermove', (move) => {
+      const histogram = move.target.closest('.histogram');
+      if (histogram !== null) {
+        tipOfBar(histogram, move.clientX);
+        return placeTip(move.clientX, move.clientY);
+      }
       const lane = move.target.closest('.lane');
       if (lane === null) return hideTip();
       const box = lane.querySelector('.track').getBoundingClientRect();
