@@ -81,6 +81,9 @@ fn pointing_at_an_event_tells_it() {
     with_page(|page| {
         let dead = format!(".lane:has(a[aria-label^=\"{REFUSED}\"]) use[href=\"#refusal\"]");
         page.hover(&dead);
+        // Scrolling there may still be under way, which hides what the pointer had found.
+        page.wait_for("new Promise((done) => setTimeout(done, 100, true))");
+        page.hover(&dead);
         page.wait_for("!document.getElementById('tip').hidden");
         let text = page.value("document.getElementById('tip').textContent");
         assert!(text.as_str().unwrap().contains("KMS refused"), "{text}");
