@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::examples;
 use super::output::Export;
-use crate::event::{KeyArn, Text};
+use super::sources::AwsArguments;
+use crate::event::{KeyArn, Text, is_key_id};
 use crate::report::Table;
 use crate::rules::Severity;
 
@@ -14,7 +16,7 @@ use crate::rules::Severity;
 /// keytrail reads CloudTrail archives and says for every node that Karpenter launched: which key was
 /// configured for its EBS volumes, which one was really used, why the node ended, and which events say so.
 #[derive(Debug, Parser)]
-#[command(name = "keytrail", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "keytrail", version, max_term_width = 100, before_help = examples::KEYTRAIL)]
 pub(super) struct Arguments {
     #[command(subcommand)]
     pub(super) command: Command,
@@ -25,14 +27,6 @@ pub(super) struct Arguments {
     #[arg(short, long, global = true)]
     pub(super) quiet: bool,
 }
-
-const EXAMPLES: &str = "Examples:
-  keytrail demo
-  keytrail analyze ./AWSLogs
-  keytrail analyze ./AWSLogs --since 2d --nodepool default
-  keytrail explain i-0123456789abcdef0 ./AWSLogs
-  keytrail analyze ./AWSLogs --expect-key alias/karpenter-ebs-key -o json > case.json
-  aws cloudtrail lookup-events --output json | keytrail analyze -";
 
 const EXIT_CODES: &str = "Exit codes:
   0  done
@@ -50,22 +44,34 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// One row per node: expected key, used key, outcome, cause.
-    #[command(after_help = EXIT_CODES)]
+    #[command(before_help = examples::ANALYZE, after_help = EXIT_CODES)]
     Analyze(Box<Analyze>),
     /// One node or key: what happened, why, how that is known, what was ruled out, and the fix.
-    #[command(after_help = EXPLAIN_EXIT_CODES)]
+    #[command(before_help = examples::EXPLAIN, after_help = EXPLAIN_EXIT_CODES)]
     Explain(Box<Explain>),
+    /// Write the relevant records only, as an archive that gives the same answers.
+    #[command(before_help = examples::EXTRACT, after_help = super::extract::AFTER_HELP)]
+    Extract(super::extract::Extract),
     /// The catalogue of rules, or one rule's page: what it concludes, from what, and what would disprove it.
+    #[command(before_help = examples::RULES)]
     Rules(Rules),
     /// Analyze an incident that is built in: no arguments, no AWS.
+    #[command(before_help = examples::DEMO)]
     Demo(Demo),
     /// Print the JSON Schema of `-o json`.
+    #[command(before_help = examples::SCHEMA)]
     Schema(Schema),
+    /// Print a shell's completions: for its start-up file, or the directory in which it looks for them.
+    #[command(before_help = examples::COMPLETIONS)]
+    Completions(Completions),
+    /// Write the manual pages into a directory.
+    #[command(before_help = examples::MAN)]
+    Man(Manual),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Analyze {
-    /// Directories or files with CloudTrail records, or `-` for standard input.
+    /// Directories or files with CloudTrail records, `s3://bucket/prefix`, or `-` for standard input.
     ///
     /// Any container: log files as CloudTrail delivers them, JSON lines, LookupEvents pages, EventBridge
     /// events, CloudWatch Logs payloads; plain, gzip or zstd.
@@ -81,6 +87,8 @@ pub(super) struct Analyze {
     pub(super) output: OutputArguments,
     #[command(flatten)]
     pub(super) reading: ReadingArguments,
+    #[command(flatten)]
+    pub(super) aws: AwsArguments,
     /// Exit with 1 if any finding is at least this severe; a key other than expected counts as high.
     #[arg(long, value_name = "SEVERITY", value_parser = parse_severity)]
     pub(super) fail_on: Option<Severity>,
@@ -92,7 +100,8 @@ pub(super) struct Explain {
     /// one.
     #[arg(value_name = "SUBJECT")]
     pub(super) subject: String,
-    /// Directories or files with CloudTrail records, or `-` for standard input: as for `analyze`.
+    /// Directories or files with CloudTrail records, `s3://bucket/prefix`, or `-` for standard input: as for
+    /// `analyze`.
     #[arg(required = true, value_name = "SOURCE")]
     pub(super) sources: Vec<PathBuf>,
     #[command(flatten)]
@@ -106,6 +115,8 @@ pub(super) struct Explain {
     pub(super) output: ExplanationFormat,
     #[command(flatten)]
     pub(super) reading: ReadingArguments,
+    #[command(flatten)]
+    pub(super) aws: AwsArguments,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -133,6 +144,20 @@ pub(super) enum SchemaOf {
     Analyze,
     /// That of `keytrail explain`.
     Explain,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Completions {
+    /// Which shell.
+    #[arg(value_enum, value_name = "SHELL")]
+    pub(super) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Manual {
+    /// Where to: a page per subcommand, such as `keytrail-analyze.1`. Pages that are there are replaced.
+    #[arg(value_name = "DIR")]
+    pub(super) directory: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -165,10 +190,10 @@ pub(super) struct WindowArguments {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Which nodes")]
 pub(super) struct FilterArguments {
-    /// Nodes of this account; repeatable, as are the filters below.
+    /// Nodes of this account; repeatable, as are the filters below. In S3, only its trail is read.
     #[arg(long, value_name = "ACCOUNT")]
     pub(super) account: Vec<Text>,
-    /// Nodes of this region.
+    /// Nodes of this region. In AWS, only its trail is read.
     #[arg(long, value_name = "REGION")]
     pub(super) region: Vec<Text>,
     /// Nodes of this cluster.
@@ -191,6 +216,13 @@ pub(super) struct KeyArguments {
     /// What an alias points to, where the archive does not show it; repeatable.
     #[arg(long, value_name = "NAME=ARN", value_parser = parse_alias)]
     pub(super) alias: Vec<(Text, Text)>,
+    /// The node classes whose keys nodes should use, as YAML: EC2NodeClass, NodePool, and what they were called
+    /// before; a file, a directory, or `-` for standard input; repeatable.
+    #[arg(long, value_name = "FILE")]
+    pub(super) nodeclass: Vec<PathBuf>,
+    /// The same, with aliases and launch templates, from `terraform show -json` of a plan or a state; repeatable.
+    #[arg(long, value_name = "FILE")]
+    pub(super) terraform: Vec<PathBuf>,
 }
 
 #[derive(Debug, Default, Args)]
@@ -199,11 +231,12 @@ pub(super) struct OutputArguments {
     /// Form of the result on standard output.
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(super) output: Format,
-    /// Which table `csv` and `parquet` print.
-    #[arg(long, default_value = "nodes", value_name = "TABLE", value_parser = parse_table)]
+    /// Which table `csv` and `parquet` write: nodes (if not given), volumes, timeline or findings.
+    #[arg(long, value_name = "TABLE", value_parser = parse_table)]
     pub(super) table: Option<Table>,
-    /// Also write the result to a file: json=FILE, jsonl=FILE, csv=FILE.csv, html=FILE, parquet=FILE.parquet,
-    /// or all tables into a directory: csv=DIR, parquet=DIR. Repeatable.
+    /// Also write the result to a file: json=FILE, jsonl=FILE, html=FILE, markdown=FILE,
+    /// timesketch=FILE.jsonl, ocsf=FILE, csv=FILE.csv, parquet=FILE.parquet, or all tables into a directory:
+    /// csv=DIR, parquet=DIR. Repeatable.
     #[arg(long, value_name = "FORMAT=PATH")]
     pub(super) export: Vec<Export>,
     /// Overwrite files that exist.
@@ -263,8 +296,13 @@ pub(super) enum Format {
     /// The report: one page for a browser, without network.
     Html,
     /// One flat table, typed.
-    #[cfg(feature = "parquet")]
     Parquet,
+    /// For a ticket or a post-mortem.
+    Markdown,
+    /// JSON lines for Timesketch.
+    Timesketch,
+    /// JSON lines for a data lake: OCSF 1.5.0 API Activity.
+    Ocsf,
     /// Nothing.
     None,
 }
@@ -293,16 +331,6 @@ fn parse_key(text: &str) -> Result<Text, String> {
     Err("expected a key id, a key ARN, an alias (alias/NAME) or an alias ARN".to_owned())
 }
 
-/// A UUID, or `mrk-` and 32 digits for a multi-Region key.
-fn is_key_id(id: &str) -> bool {
-    let is_hexadecimal = |text: &str| text.bytes().all(|digit| digit.is_ascii_hexdigit());
-    if let Some(digits) = id.strip_prefix("mrk-") {
-        return digits.len() == 32 && is_hexadecimal(digits);
-    }
-    let groups: Vec<&str> = id.split('-').collect();
-    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12]) && groups.into_iter().all(is_hexadecimal)
-}
-
 fn parse_alias(text: &str) -> Result<(Text, Text), String> {
     let (alias, key) =
         text.split_once('=').ok_or("expected NAME=ARN, such as alias/karpenter-ebs-key=arn:aws:kms:…")?;
@@ -327,7 +355,7 @@ fn parse_table(text: &str) -> Result<Table, String> {
     text.parse().map_err(|error: crate::report::UnknownTable| error.to_string())
 }
 
-fn parse_bytes(text: &str) -> Result<usize, String> {
+pub(super) fn parse_bytes(text: &str) -> Result<usize, String> {
     let lower = text.trim().to_ascii_lowercase();
     let (digits, shift) = match lower.char_indices().last() {
         Some((end, 'k')) => (&lower[..end], 10),

@@ -8,7 +8,8 @@ use crate::correlate::{
     TimelineRole, Volume, VolumeOutcome, VolumeRole, is_same_key,
 };
 use crate::event::{Denial, DenialKind, Event, ExplicitDenyIn, Text, Timestamp};
-use crate::report::abbreviate::{limited, short_key, short_principal};
+use crate::manifest::KeyForm;
+use crate::report::abbreviate::{limited, named_key, short_principal};
 use crate::report::document::contract_name;
 
 /// Longest text taken over from a log, in characters.
@@ -32,7 +33,7 @@ pub(in crate::report) fn span(seconds: i64) -> String {
 }
 
 /// `+3s`, `-18m21s`.
-pub(super) fn delta(seconds: i64) -> String {
+pub(in crate::report) fn delta(seconds: i64) -> String {
     format!("{}{}", if seconds < 0 { '-' } else { '+' }, span(seconds))
 }
 
@@ -124,15 +125,22 @@ pub(super) fn refusal(event: &Event) -> (String, &'static str) {
 pub(in crate::report) fn expected_name(key: &ExpectedKey) -> String {
     match (&key.written, &key.key_arn) {
         (Some(written), arn) => {
-            let name = short_key(&cut(written));
+            let name = named_key(&cut(written));
             match arn {
-                Some(arn) if name.starts_with("alias/") => format!("{name} ({})", short_key(&cut(arn))),
+                // A bare id does not say of which replica.
+                Some(arn) if name.starts_with("mrk-") => named_key(&cut(arn)),
+                Some(arn) if name.starts_with("alias/") => format!("{name} ({})", named_key(&cut(arn))),
                 _ => name,
             }
         }
-        (None, Some(arn)) => short_key(&cut(arn)),
+        (None, Some(arn)) => named_key(&cut(arn)),
         (None, None) => "no key".to_owned(),
     }
+}
+
+/// Whether the launch template of the launch is known to name other keys than those that are expected.
+fn was_configured_otherwise(node: &Node) -> bool {
+    !node.template_keys.is_empty() || node.expected_keys.iter().any(|own| own.key.source == KeySource::Flag)
 }
 
 /// Which keys the node's volumes are under, in a sentence.
@@ -177,14 +185,19 @@ pub(in crate::report) fn verdict_sentence(case: &Case, node: &Node) -> String {
                             if wrong == 1 { "is" } else { "are" }
                         ),
                     },
-                    first.key_arn.as_ref().map_or_else(|| "?".to_owned(), |arn| short_key(&cut(arn))),
-                    origin(first.key_origin)
+                    first.key_arn.as_ref().map_or_else(|| "?".to_owned(), |arn| named_key(&cut(arn))),
+                    match first.key_origin {
+                        KeyOrigin::Configured if was_configured_otherwise(node) => {
+                            "which the launch template named"
+                        }
+                        other => origin(other),
+                    }
                 ),
                 None => "Its volumes are not spread over the expected keys as configured.".to_owned(),
             }
         }
         KeyVerdict::NoExpectation => {
-            let keys: Vec<String> = node.used_keys.iter().map(|key| short_key(&cut(key))).take(3).collect();
+            let keys: Vec<String> = node.used_keys.iter().map(|key| named_key(&cut(key))).take(3).collect();
             format!(
                 "{volumes} under {} ({}); nothing says which key was expected.",
                 keys.join(", "),
@@ -202,7 +215,7 @@ fn denied_sentence(case: &Case, node: &Node, launch: &[&Volume]) -> String {
     let refused = launch.iter().find(|volume| volume.outcome != VolumeOutcome::Used);
     let key = refused
         .and_then(|volume| volume.key_arn.as_ref())
-        .map_or_else(|| "a key".to_owned(), |arn| format!("key {}", short_key(&cut(arn))));
+        .map_or_else(|| "a key".to_owned(), |arn| format!("key {}", named_key(&cut(arn))));
     let refusals: Vec<&Event> = node
         .timeline
         .iter()
@@ -228,9 +241,13 @@ fn unknown_sentence(node: &Node, launch: &[&Volume], expected: &[&ExpectedKey]) 
     }
     let unresolved = expected.iter().find(|key| key.key_arn.is_none()).and_then(|key| key.written.as_ref());
     if let (Some(alias), false) = (unresolved, launch.is_empty()) {
-        let keys: Vec<String> = node.used_keys.iter().map(|key| short_key(&cut(key))).take(3).collect();
+        let keys: Vec<String> = node.used_keys.iter().map(|key| named_key(&cut(key))).take(3).collect();
+        let why = match KeyForm::of(alias) {
+            KeyForm::Key => "no record shows the alias's key",
+            _ => "the manifest has no key in its place, but what is to become one",
+        };
         return format!(
-            "Its volumes are under {}; whether that is {} cannot be told: no record shows the alias's key.",
+            "Its volumes are under {}; whether that is {} cannot be told: {why}.",
             keys.join(", "),
             cut(alias)
         );
