@@ -182,7 +182,7 @@ impl Page<'_> {
     /// Moves the pointer to the middle of an element.
     pub fn hover(&mut self, selector: &str) {
         let place = self.value(&format!(
-            "(() => {{ const e = document.querySelector({selector:?}); e.scrollIntoView({{ block: 'center' }}); \
+            "(() => {{ const e = document.querySelector({selector:?}); e.scrollIntoView({{ block: 'center', behavior: 'instant' }}); \
              const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; }})()"
         ));
         let parameters = json!({ "type": "mouseMoved", "x": place[0], "y": place[1] });

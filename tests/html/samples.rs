@@ -102,10 +102,16 @@ fn a_change_of_the_configured_key_is_marked_before_the_launch_loop() {
 }
 
 #[test]
-fn the_same_case_gives_the_same_bytes_and_only_origins_follow_the_path() {
+fn the_same_case_gives_the_same_bytes() {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let source = sample("09-launch-loop");
     let one = fs::read(report(&source, directory.path(), "one")).unwrap();
     let two = fs::read(report(&source, directory.path(), "two")).unwrap();
     assert!(one == two);
+    let run = std::process::Command::new(env!("CARGO_BIN_EXE_keytrail"))
+        .args(["--quiet", "analyze", "--output", "html", "--all-launches", "--jobs", "1"])
+        .arg(&source)
+        .output()
+        .expect("the command can be started");
+    assert!(run.stdout == one, "an export is what standard output would be");
 }

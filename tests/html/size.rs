@@ -9,15 +9,18 @@ use keytrail::rules;
 
 use super::browser::Deeds;
 use super::chromium;
+use super::support::cluster::{Mapping, NodePool};
+use super::support::incident::{Incident, VolumePlan};
+use super::support::kms::{Call, Refusal};
+use super::support::record::Record;
 use super::support::stream::Launches;
 
 const NODES: u64 = 5_000;
 const BYTES_MAX: usize = 15_000_000;
 
-fn case() -> Case {
+fn case(records: impl Iterator<Item = Record>) -> Case {
     let mut parser = EventParser::default();
     let mut events = Vec::new();
-    let records = Launches::new(1, NODES, 20, 0).flatten();
     for (number, record) in (0..).zip(records) {
         let object =
             format!("AWSLogs/111122223333/CloudTrail/eu-west-1/2026/01/05/{:04}.json.gz", number / 500);
@@ -29,9 +32,47 @@ fn case() -> Case {
     correlate(Evidence::gather(events), Coverage::default(), &Question::default())
 }
 
+/// As many of them show what 5,000 take.
+const DEATHS: usize = 1_000;
+
+/// Launches of three volumes each, every one of them refused after a while.
+fn refusals() -> impl Iterator<Item = Record> {
+    let mut incident = Incident::new(5, "111122223333", "eu-west-1", "worst", "2026-01-05");
+    let start = incident.at("00:00:00");
+    let key = incident.key();
+    let pool = NodePool::new("default", "default");
+    let template = incident.launch_template(start, &[Mapping::with_key("/dev/xvda", &key)]);
+    let mut seconds = 0;
+    std::iter::from_fn(move || {
+        seconds += 20;
+        let time = start + seconds;
+        let principal = incident.launching_session_arn(time);
+        let refusal = Refusal::by_identity_policy(Call::CreateGrant, &principal, "kms:CreateGrant", &key);
+        let volumes =
+            vec![VolumePlan::under(&key), VolumePlan::under(&key), VolumePlan::under(&key).refused(refusal)];
+        let node = incident.launch(time, &pool, &template, volumes);
+        incident.abort_launch(&node, time + 17);
+        Some(incident.take())
+    })
+    .take(DEATHS)
+    .flatten()
+}
+
+#[test]
+fn deaths_of_three_volumes_each_stay_as_small() {
+    let case = case(refusals());
+    let findings = rules::evaluate(&case);
+    assert!(findings.len() >= DEATHS, "{} findings", findings.len());
+    let mut bytes = Vec::new();
+    let tool = Tool { name: "keytrail", version: "0" };
+    report::write_html(&mut bytes, &case, &findings, tool).expect("memory does not fail");
+    let nodes = usize::try_from(NODES).expect("it is small");
+    assert!(bytes.len() < BYTES_MAX * DEATHS / nodes, "{} bytes", bytes.len());
+}
+
 #[test]
 fn five_thousand_nodes_stay_small_and_usable() {
-    let case = case();
+    let case = case(Launches::new(1, NODES, 20, 0).flatten());
     assert_eq!(case.nodes.len() as u64, NODES);
     let findings = rules::evaluate(&case);
     let mut bytes = Vec::new();

@@ -81,9 +81,19 @@ fn pointing_at_an_event_tells_it() {
     with_page(|page| {
         let dead = format!(".lane:has(a[aria-label^=\"{REFUSED}\"]) use[href=\"#refusal\"]");
         page.hover(&dead);
+        // Scrolling there may still be under way, which hides what the pointer had found.
+        page.wait_for("new Promise((done) => setTimeout(done, 100, true))");
+        page.hover(&dead);
         page.wait_for("!document.getElementById('tip').hidden");
         let text = page.value("document.getElementById('tip').textContent");
         assert!(text.as_str().unwrap().contains("KMS refused"), "{text}");
+        page.value(
+            "(() => { const bar = document.querySelector('.histogram path.o-refused').getBoundingClientRect(); \
+             document.querySelector('.histogram').dispatchEvent(new PointerEvent('pointermove', \
+             { bubbles: true, clientX: bar.x + 2, clientY: bar.y + 2 })); })()",
+        );
+        let text = page.value("document.getElementById('tip').textContent");
+        assert!(text.as_str().unwrap().contains("1 key refused"), "{text}");
     });
 }
 

@@ -12,7 +12,7 @@ use crate::event::{Event, Id, Text, Timestamp};
 use crate::report::abbreviate::short_key;
 use crate::report::document::{contract_name, sorted_losses};
 use crate::report::explanation::wording::{expected_name, moment, span};
-use crate::rules::{self, Finding, Incident, Remediation, Severity};
+use crate::rules::{self, Finding, Incident, Remediation, Severity, SubjectKind};
 
 const GROUPS_MAX: usize = 200;
 const SUBJECTS_MAX: usize = 30;
@@ -69,11 +69,19 @@ pub(super) struct FindingGroup {
     pub(super) title: Shown,
     pub(super) explanation: Shown,
     pub(super) kind: String,
-    pub(super) subjects: Limited<Shown>,
+    pub(super) subjects: Limited<About>,
     pub(super) evidence: Limited<Evidence>,
     pub(super) ruled_out: Vec<Shown>,
     pub(super) missing: Vec<Shown>,
     pub(super) remedy: Option<Remedy>,
+}
+
+/// What a finding is about.
+#[derive(Debug)]
+pub(super) struct About {
+    pub(super) id: Shown,
+    /// Its number among the nodes of the page, if it is one of them.
+    pub(super) node: Option<usize>,
 }
 
 /// An event that is cited.
@@ -129,8 +137,15 @@ pub(super) struct FailureRow {
     pub(super) last: String,
 }
 
-/// Groups findings by rule and title, in their order; `groups[i]` is the group of finding `i`.
-pub(super) fn group(case: &Case, findings: &[Finding]) -> (Limited<FindingGroup>, Vec<usize>) {
+/// Groups findings by rule and title, in their order, and says for each finding in which group it is. `nodes` are
+/// the indices of the page's nodes.
+pub(super) fn group(
+    case: &Case,
+    findings: &[Finding],
+    nodes: &[usize],
+) -> (Limited<FindingGroup>, Vec<usize>) {
+    let numbers: HashMap<&str, usize> =
+        nodes.iter().enumerate().map(|(number, index)| (&*case.nodes[*index].instance_id, number)).collect();
     let events: HashMap<&Id, &Event> = case.events.iter().map(|event| (&event.event_id, &**event)).collect();
     let mut known: HashMap<(&str, &str), usize> = HashMap::new();
     let mut members: Vec<Vec<&Finding>> = Vec::new();
@@ -143,11 +158,17 @@ pub(super) fn group(case: &Case, findings: &[Finding]) -> (Limited<FindingGroup>
         members[number].push(finding);
         groups.push(number);
     }
-    let views = members.iter().enumerate().map(|(number, members)| finding_group(number, members, &events));
+    let views =
+        members.iter().enumerate().map(|(number, members)| finding_group(number, members, &events, &numbers));
     (Limited::new(views, GROUPS_MAX), groups)
 }
 
-fn finding_group(number: usize, members: &[&Finding], events: &HashMap<&Id, &Event>) -> FindingGroup {
+fn finding_group(
+    number: usize,
+    members: &[&Finding],
+    events: &HashMap<&Id, &Event>,
+    numbers: &HashMap<&str, usize>,
+) -> FindingGroup {
     let first = members[0];
     let inferred = members.iter().filter(|finding| finding.confidence == Confidence::Inferred).count();
     let evidence = first.evidence.iter().filter_map(|id| events.get(id)).map(|event| Evidence {
@@ -156,6 +177,13 @@ fn finding_group(number: usize, members: &[&Finding], events: &HashMap<&Id, &Eve
         id: Shown::text(&event.event_id.to_string()),
         origin: Shown::text(&format!("{} record {}", event.origin.object, event.origin.record)),
     });
+    let about = |finding: &&Finding| About {
+        id: Shown::text(&finding.subject.id),
+        node: numbers
+            .get(&*finding.subject.id)
+            .copied()
+            .filter(|_| finding.subject.kind == SubjectKind::Node),
+    };
     FindingGroup {
         number,
         rule: first.rule,
@@ -167,7 +195,7 @@ fn finding_group(number: usize, members: &[&Finding], events: &HashMap<&Id, &Eve
         title: Shown::text(&first.title),
         explanation: Shown::text(&first.explanation),
         kind: contract_name(first.subject.kind),
-        subjects: Limited::new(members.iter().map(|finding| Shown::text(&finding.subject.id)), SUBJECTS_MAX),
+        subjects: Limited::new(members.iter().map(about), SUBJECTS_MAX),
         evidence: Limited::new(evidence, EVIDENCE_MAX),
         ruled_out: first.ruled_out.iter().map(|text| Shown::text(text)).collect(),
         missing: first.missing.iter().map(|text| Shown::text(text)).collect(),

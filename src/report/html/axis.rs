@@ -103,6 +103,11 @@ impl Axis {
 }
 
 impl Place {
+    /// Whether a label that begins here would leave the axis.
+    pub(super) fn is_at_the_end(self) -> bool {
+        self.0 > 950_000
+    }
+
     pub(super) fn until(self, end: Self) -> Self {
         Self((end.0 - self.0).max(0))
     }

@@ -17,13 +17,19 @@ use serde_json::ser::CompactFormatter;
 use self::cell::{Cell, Strings};
 use super::axis::Axis;
 use super::shown::Shown;
-use crate::correlate::Case;
+use crate::correlate::{Case, TimelineRef};
 use crate::event::{Event, Id};
 use crate::report::document::write_escaped;
 use crate::rules::{Finding, Incident};
 
-/// Most events of one node.
+/// Most events of one node, of few nodes.
 const STEPS_MAX: usize = 200;
+/// Most events of one node, of many: as many as a launch, its refusals and its end have.
+const STEPS_MIN: usize = 12;
+/// Most events of all nodes together, as long as each keeps that many.
+const STEPS_TOTAL_MAX: usize = 75_000;
+/// Most volumes of one node.
+const VOLUMES_MAX: usize = 40;
 /// Most events that one finding cites here.
 const EVIDENCE_MAX: usize = 60;
 
@@ -68,14 +74,10 @@ struct EventNumbers<'a> {
 
 impl<'a> EventNumbers<'a> {
     /// Numbers the events of the given timelines and those that findings cite.
-    fn new(case: &'a Case, nodes: &[usize], findings: &[Finding]) -> (Self, Vec<u32>) {
+    fn new(case: &'a Case, timelines: &[Vec<TimelineRef>], findings: &[&Finding]) -> (Self, Vec<u32>) {
         let cited: std::collections::HashSet<&Id> =
             findings.iter().flat_map(|finding| finding.evidence.iter().take(EVIDENCE_MAX)).collect();
-        let mut chosen: BTreeSet<u32> = nodes
-            .iter()
-            .flat_map(|node| case.nodes[*node].timeline.iter().take(STEPS_MAX))
-            .map(|entry| entry.event)
-            .collect();
+        let mut chosen: BTreeSet<u32> = timelines.iter().flatten().map(|entry| entry.event).collect();
         let all = (0u32..).zip(&case.events);
         chosen.extend(all.filter(|(_, event)| cited.contains(&event.event_id)).map(|(index, _)| index));
         let order: Vec<u32> = chosen.into_iter().collect();
@@ -129,20 +131,29 @@ pub(super) fn embedded(
     axis: Option<Axis>,
 ) -> String {
     let (start, end) = axis.map_or((0, 0), |axis| (axis.start, axis.end));
-    let (numbers, order) = EventNumbers::new(case, nodes, findings);
+    let steps_max = (STEPS_TOTAL_MAX / nodes.len().max(1)).clamp(STEPS_MIN, STEPS_MAX);
+    let timelines: Vec<Vec<TimelineRef>> =
+        nodes.iter().map(|index| node::decisive_steps(&case.nodes[*index], steps_max)).collect();
+    let (concerning, findings) = finding::of_nodes(case, findings, nodes);
+    let (numbers, order) = EventNumbers::new(case, &timelines, &findings);
     let mut strings = Strings::default();
     let mut callers = Callers::default();
-    let events = order
+    let mut events: Vec<Vec<Cell>> = order
         .iter()
         .map(|index| event_row(&case.events[*index as usize], start, &mut callers, &mut strings))
         .collect();
-    let concerning = finding::by_node(case, findings, nodes);
-    let node_rows = nodes
+    let mut node_rows: Vec<Vec<Cell>> = nodes
         .iter()
-        .zip(&concerning)
-        .map(|(index, findings)| node::row(case, *index, findings, start, &numbers, &mut strings))
+        .zip(timelines.iter().zip(&concerning))
+        .map(|(index, (steps, findings))| {
+            node::row(case, *index, (steps, findings), start, &numbers, &mut strings)
+        })
         .collect();
-    let (finding_rows, remedies) = finding::rows(findings, &numbers, &mut strings);
+    let (mut finding_rows, mut remedies) = finding::rows(&findings, &numbers, &mut strings);
+    let (strings, renumbering) = strings.by_use();
+    for rows in [&mut events, &mut callers.rows, &mut node_rows, &mut finding_rows, &mut remedies] {
+        renumbering.apply(rows);
+    }
     let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
     for (number, index) in nodes.iter().enumerate() {
         places.entry(&case.nodes[*index].instance_id).or_default().push(number);
@@ -154,7 +165,7 @@ pub(super) fn embedded(
     let embedded = Embedded {
         start,
         end,
-        strings: strings.all,
+        strings,
         columns: Columns {
             event: EVENT,
             caller: CALLER,

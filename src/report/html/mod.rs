@@ -67,8 +67,9 @@ struct Page<'a> {
     changes: Changes,
     pools: Vec<Pool>,
     symbols: [Symbol; 6],
-    outcomes: [Outcome; 5],
-    lanes: usize,
+    /// Those that occur.
+    outcomes: Vec<Outcome>,
+    lanes: String,
     nodes_left_out: usize,
     flow: Option<Flow>,
     groups: Limited<FindingGroup>,
@@ -111,7 +112,7 @@ fn page<'a>(case: &Case, findings: &[Finding], tool: Tool<'a>) -> Page<'a> {
     }
     let incidents = rules::incidents(case, findings);
     let (told, quiet_incidents) = told(&incidents, INCIDENTS_MAX);
-    let (groups, group_of) = group(case, findings);
+    let (groups, group_of) = group(case, findings, &shown_nodes);
     Page {
         tool,
         content_policy: content_policy(STYLE, SCRIPT),
@@ -130,8 +131,11 @@ fn page<'a>(case: &Case, findings: &[Finding], tool: Tool<'a>) -> Page<'a> {
         changes,
         pools: axis.map(|axis| pools(case, &numbers, axis)).unwrap_or_default(),
         symbols: Symbol::ALL,
-        outcomes: Outcome::ALL,
-        lanes: shown_nodes.len(),
+        outcomes: Outcome::ALL
+            .into_iter()
+            .filter(|outcome| case.nodes.iter().any(|node| Outcome::of(node) == *outcome))
+            .collect(),
+        lanes: grouped(shown_nodes.len() as u64),
         nodes_left_out: case.nodes.len() - shown_nodes.len(),
         flow: flow(case),
         groups,
@@ -193,7 +197,8 @@ fn period(case: &Case) -> String {
 
 fn tiles(case: &Case, changes: &Changes) -> Vec<Tile> {
     let tile = |class, count: usize, label| Tile { class, count: grouped(count as u64), label };
-    let mut tiles = vec![tile("all", case.nodes.len(), if case.nodes.len() == 1 { "node" } else { "nodes" })];
+    let plural = |count: usize, one, many| if count == 1 { one } else { many };
+    let mut tiles = vec![tile("all", case.nodes.len(), plural(case.nodes.len(), "node", "nodes"))];
     for outcome in Outcome::ALL {
         let count = case.nodes.iter().filter(|node| Outcome::of(node) == outcome).count();
         if count > 0 {
@@ -203,11 +208,11 @@ fn tiles(case: &Case, changes: &Changes) -> Vec<Tile> {
     let failed: std::collections::BTreeSet<_> =
         case.launch_failures.iter().map(|failure| &failure.event_id).collect();
     if !failed.is_empty() {
-        tiles.push(tile("failed", failed.len(), "failed launches"));
+        tiles.push(tile("failed", failed.len(), plural(failed.len(), "failed launch", "failed launches")));
     }
     let changed = changes.told.len() + changes.left_out;
     if changed > 0 {
-        tiles.push(tile("change", changed, "configuration changes"));
+        tiles.push(tile("change", changed, plural(changed, "configuration change", "configuration changes")));
     }
     let lost = case.coverage.records.lost + case.coverage.objects.failed;
     if lost > 0 {

@@ -139,7 +139,7 @@
       const iso = new Date(at * 1000).toISOString();
       const isMidnight = at % 86400 === 0;
       const label = isMidnight ? iso.slice(0, 10) : step < 60 ? iso.slice(11, 19) : iso.slice(11, 16);
-      texts.push(svg('text', { x: place, y: 14 }, label));
+      if (((end - at) / all) * width > (isMidnight ? 70 : 42)) texts.push(svg('text', { x: place, y: 14 }, label));
       lines.push(svg('line', { class: 'grid-line', x1: place, x2: place, y1: 0, y2: '100%' }));
     }
     byId('ticks').replaceChildren(...texts);
@@ -238,8 +238,30 @@
     if (lines.length === 0) lines.push(element('p', {}, element('b', {}, one.instance_id), ` ${one.verdict} ${one.end}`));
     tip.replaceChildren(...lines);
   }
+  function tipOfBar(histogram, x) {
+    const box = histogram.getBoundingClientRect();
+    const bars = histogram.viewBox.baseVal.width;
+    const width = (data().end - data().start) / bars;
+    const from = Math.floor(((x - box.left) / box.width) * bars) * width;
+    const counts = new Map();
+    for (const lane of histogram.closest('.pool').querySelectorAll('.lane:not([hidden])')) {
+      const number = Number(lane.dataset.node);
+      const at = cellOf(number, 'launched_at');
+      const outcome = textOf(number, 'outcome');
+      if (at !== null && at >= from && at < from + width) counts.set(outcome, (counts.get(outcome) || 0) + 1);
+    }
+    const label = (outcome) => document.querySelector(`.chip.o-${outcome}`).textContent.trim();
+    const told = [...counts].map(([outcome, count]) => `${count} ${label(outcome)}`).join(', ');
+    tip.replaceChildren(element('p', {}, element('time', {}, `${clock(Math.round(from), 'clock')} to ${clock(Math.round(from + width), 'clock')}`),
+      told === '' ? ' no launch that made a node' : ` launched: ${told}`));
+  }
   if (plot !== null) {
     plot.addEventListener('pointermove', (move) => {
+      const histogram = move.target.closest('.histogram');
+      if (histogram !== null) {
+        tipOfBar(histogram, move.clientX);
+        return placeTip(move.clientX, move.clientY);
+      }
       const lane = move.target.closest('.lane');
       if (lane === null) return hideTip();
       const box = lane.querySelector('.track').getBoundingClientRect();
@@ -351,12 +373,16 @@
     byId('filters').addEventListener('submit', (submit) => { submit.preventDefault(); apply(); });
     byId('filters').addEventListener('change', apply);
     byId('clear').addEventListener('click', clearFilter);
-    byId('fold').addEventListener('click', () => {
-      const pools = [...document.querySelectorAll('.pool')];
+    const pools = [...document.querySelectorAll('.pool')];
+    const fold = byId('fold');
+    const nameFold = () => { fold.textContent = pools.some((pool) => !pool.open) ? 'Open all nodepools' : 'Close all nodepools'; };
+    fold.hidden = pools.length < 2;
+    fold.addEventListener('click', () => {
       const open = pools.some((pool) => !pool.open);
       for (const pool of pools) pool.open = open;
-      byId('fold').textContent = open ? 'Close all nodepools' : 'Open all nodepools';
     });
+    for (const pool of pools) pool.addEventListener('toggle', nameFold);
+    nameFold();
     addEventListener('keydown', (key) => {
       if (key.key === '/' && !/INPUT|TEXTAREA/.test(document.activeElement.tagName)) { key.preventDefault(); byId('find').focus(); }
     });
@@ -427,29 +453,31 @@
   function head(...labels) {
     return element('thead', {}, element('tr', {}, labels.map((label) => element('th', { scope: 'col' }, label))));
   }
+  const cite = (steps) => steps.length === 0 ? null : element('span', { class: 'cite' }, ` ${steps.map((step) => `[${step}]`).join(' ')}`);
   const wide = (table) => element('div', { class: 'wide' }, table);
   function keysOf(one) {
     const expected = one.expected.map((key) => element('tr', {},
       element('td', {}, 'configured'), element('td', {}, key.device || 'all devices'),
       element('td', {}, element('code', {}, key.written || 'no key named'), key.key_arn !== null && key.key_arn !== key.written ? [' = ', element('code', {}, key.key_arn)] : null),
-      element('td', {}, `named by ${key.source}`)));
+      element('td', {}, `named by ${key.source}`, cite(key.steps))));
     const volumes = one.volumes.map((volume) => element('tr', {},
       element('td', {}, volume.outcome === 'used' ? 'used' : mark('refused', volume.outcome)), element('td', {}, volume.volume_id || 'volume not logged'),
       element('td', {}, element('code', {}, volume.key_arn || 'not logged')),
       element('td', {}, `${volume.origin}${volume.role === 'attached-later' ? ', attached later' : ''}; `,
-        element('span', volume.inferred ? { class: 'confidence inferred' } : {}, volume.inferred ? 'inferred' : 'observed'))));
+        element('span', volume.inferred ? { class: 'confidence inferred' } : {}, volume.inferred ? 'inferred' : 'observed'), cite(volume.steps))));
     if (expected.length + volumes.length === 0) return element('p', { class: 'soft' }, 'The archive shows no key of it.');
-    return wide(element('table', {}, head('', 'Volume or device', 'Key', 'Where from'), element('tbody', {}, expected, volumes)));
+    const more = one.volumes_left_out > 0 ? element('p', { class: 'more' }, `${one.volumes_left_out} more volumes are in the JSON and CSV outputs.`) : null;
+    return [wide(element('table', {}, head('Key is', 'Volume or device', 'Key', 'Where from'), element('tbody', {}, expected, volumes))), more];
   }
   function stepsOf(one) {
-    const rows = one.timeline.map((step) => {
+    const rows = one.timeline.map((step, at) => {
       const happened = event(step.event);
       const since = one.launched_at === null ? '' : `${happened.time < one.launched_at ? '-' : '+'}${span(happened.time - one.launched_at)}`;
       const isDecisive = ['refusal', 'launch', 'end'].includes(step.role);
       const by = [happened.actor, happened.session === null ? null : `session ${happened.session}`, happened.address === '' ? null : `from ${happened.address}`, happened.agent === '' ? null : `with ${happened.agent}`];
       return [
         element('tr', { class: `${isDecisive ? 'decisive ' : ''}${step.role}` },
-          element('td', {}, clock(happened.time)), element('td', { class: 'since' }, since), element('td', {}, happened.name),
+          element('td', {}, element('span', { class: 'cite' }, `[${at + 1}] `), clock(happened.time)), element('td', { class: 'since' }, since), element('td', {}, happened.name),
           element('td', {}, step.summary, step.inferred ? [' ', element('span', { class: 'confidence inferred' }, 'inferred')] : null)),
         element('tr', { class: 'more-of' }, element('td', { colspan: '4' }, element('code', {}, happened.id),
             ` ${by.filter((text) => text !== null).join(', ')}; read from ${happened.object} record ${happened.record}`,

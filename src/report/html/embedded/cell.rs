@@ -26,6 +26,8 @@ pub(super) enum Cell {
     Text(usize),
     /// A string with gaps, and the strings in them.
     Phrase(Vec<usize>),
+    /// Numbers of strings.
+    Texts(Vec<usize>),
     Numbers(Vec<usize>),
     Rows(Vec<Vec<Cell>>),
 }
@@ -34,17 +36,52 @@ pub(super) enum Cell {
 #[derive(Default)]
 pub(super) struct Strings {
     numbers: HashMap<Shown, usize>,
-    pub(super) all: Vec<Shown>,
+    all: Vec<Shown>,
+    /// How often each is referred to.
+    uses: Vec<usize>,
+}
+
+/// New numbers for strings: the more often one is used, the shorter its number.
+pub(super) struct Renumbering(Vec<usize>);
+
+impl Renumbering {
+    pub(super) fn apply(&self, rows: &mut [Vec<Cell>]) {
+        for cell in rows.iter_mut().flatten() {
+            match cell {
+                Cell::Text(number) => *number = self.0[*number],
+                Cell::Phrase(numbers) | Cell::Texts(numbers) => {
+                    numbers.iter_mut().for_each(|number| *number = self.0[*number]);
+                }
+                Cell::Rows(rows) => self.apply(rows),
+                Cell::None | Cell::Number(_) | Cell::Index(_) | Cell::Numbers(_) => {}
+            }
+        }
+    }
 }
 
 impl Strings {
     pub(super) fn number(&mut self, text: Shown) -> usize {
         if let Some(number) = self.numbers.get(&text) {
+            self.uses[*number] += 1;
             return *number;
         }
         self.all.push(text.clone());
+        self.uses.push(1);
         self.numbers.insert(text, self.all.len() - 1);
         self.all.len() - 1
+    }
+
+    /// The strings in their final order, and the numbers that they have there.
+    pub(super) fn by_use(self) -> (Vec<Shown>, Renumbering) {
+        let mut order: Vec<usize> = (0..self.all.len()).collect();
+        order.sort_by_key(|number| std::cmp::Reverse(self.uses[*number]));
+        let mut renumbering = vec![0; order.len()];
+        for (new, old) in order.iter().enumerate() {
+            renumbering[*old] = new;
+        }
+        let mut all: Vec<Option<Shown>> = self.all.into_iter().map(Some).collect();
+        let sorted = order.into_iter().filter_map(|old| all[old].take()).collect();
+        (sorted, Renumbering(renumbering))
     }
 
     pub(super) fn text(&mut self, text: &str) -> Cell {
@@ -60,7 +97,7 @@ impl Strings {
     }
 
     pub(super) fn list<'a>(&mut self, texts: impl IntoIterator<Item = &'a str>) -> Cell {
-        Cell::Numbers(texts.into_iter().map(|text| self.number(Shown::text(text))).collect())
+        Cell::Texts(texts.into_iter().map(|text| self.number(Shown::text(text))).collect())
     }
 
     /// A sentence without its ids, and the ids.
@@ -102,6 +139,20 @@ mod tests {
         assert_eq!(two, Cell::Phrase(vec![0, 3, 2]));
         assert_eq!(strings.all[0].as_str(), "Volume \u{0} was opened with key \u{0}");
         assert_eq!(strings.phrase("no id at all"), Cell::Text(4));
+    }
+
+    #[test]
+    fn what_is_used_most_gets_the_first_numbers() {
+        let mut strings = Strings::default();
+        let mut rows =
+            vec![vec![strings.text("once"), strings.text("often"), strings.list(["often", "twice"])]];
+        rows.push(vec![Cell::Rows(vec![vec![strings.text("twice"), strings.phrase("often vol-0aaaaaaa")]])]);
+        let (all, renumbering) = strings.by_use();
+        renumbering.apply(&mut rows);
+        let all: Vec<&str> = all.iter().map(|text| text.as_str()).collect();
+        assert_eq!(all, ["often", "twice", "once", "often \u{0}", "vol-0aaaaaaa"]);
+        assert_eq!(rows[0], [Cell::Text(2), Cell::Text(0), Cell::Texts(vec![0, 1])]);
+        assert_eq!(rows[1], [Cell::Rows(vec![vec![Cell::Text(1), Cell::Phrase(vec![3, 4])]])]);
     }
 
     #[test]

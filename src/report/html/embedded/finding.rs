@@ -34,8 +34,13 @@ pub(super) const REMEDY: &[&str] = &["summary:s", "target:s", "documents:r:docum
 /// Columns of a text to paste.
 pub(super) const DOCUMENT: &[&str] = &["format:s", "body:s"];
 
-/// For each of the nodes with these indices: findings about it, then those about other things that cite its events.
-pub(super) fn by_node(case: &Case, findings: &[Finding], nodes: &[usize]) -> Vec<Vec<usize>> {
+/// The findings that concern the nodes with these indices; for each node, which of them do: those about it, then those
+/// about other things that cite its events.
+pub(super) fn of_nodes<'a>(
+    case: &Case,
+    findings: &'a [Finding],
+    nodes: &[usize],
+) -> (Vec<Vec<usize>>, Vec<&'a Finding>) {
     let mut own: HashMap<&str, Vec<usize>> = HashMap::new();
     let mut citing: HashMap<&Id, Vec<usize>> = HashMap::new();
     for (number, finding) in findings.iter().enumerate() {
@@ -47,22 +52,30 @@ pub(super) fn by_node(case: &Case, findings: &[Finding], nodes: &[usize]) -> Vec
             }
         }
     }
-    nodes
+    let mut kept = Vec::new();
+    let mut places: HashMap<usize, usize> = HashMap::new();
+    let mut place = |number: usize| {
+        *places.entry(number).or_insert_with(|| {
+            kept.push(&findings[number]);
+            kept.len() - 1
+        })
+    };
+    let of_nodes = nodes
         .iter()
         .map(|index| {
             let node = &case.nodes[*index];
-            let mut found = own.get(&*node.instance_id).cloned().unwrap_or_default();
+            let about_it = own.get(&*node.instance_id).into_iter().flatten().copied();
             let ids = node.timeline.iter().map(|entry| &case.events[entry.event as usize].event_id);
             let wider: BTreeSet<usize> = ids.filter_map(|id| citing.get(id)).flatten().copied().collect();
-            found.extend(wider);
-            found
+            about_it.chain(wider).map(&mut place).collect()
         })
-        .collect()
+        .collect();
+    (of_nodes, kept)
 }
 
 /// Rows of the findings, in their order, and of the remedies that they refer to.
 pub(super) fn rows(
-    findings: &[Finding],
+    findings: &[&Finding],
     numbers: &EventNumbers<'_>,
     strings: &mut Strings,
 ) -> (Vec<Vec<Cell>>, Vec<Vec<Cell>>) {

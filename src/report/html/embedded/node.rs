@@ -3,8 +3,9 @@
 //! A node of the case comes in, one row goes out, in the order of [`NODE`].
 
 use super::cell::{Cell, Strings};
-use super::{EventNumbers, STEPS_MAX};
-use crate::correlate::{Case, Confidence, DeviceKey, Node, Provisioner, TimelineRef, Volume};
+use super::{EventNumbers, VOLUMES_MAX};
+use crate::correlate::{Case, Confidence, DeviceKey, Node, Provisioner, TimelineRef, TimelineRole, Volume};
+use crate::event::Id;
 use crate::report::document::contract_name;
 use crate::report::explanation::wording::{end_sentence, expected_name, verdict_sentence};
 use crate::report::html::outcome::Outcome;
@@ -41,17 +42,18 @@ pub(super) const NODE: &[&str] = &[
     "used_keys:S",
     "expected:r:expected",
     "volumes:r:volume",
+    "volumes_left_out:n",
     "timeline:r:step",
     "steps_left_out:n",
     "findings:N",
 ];
 
 /// Columns of an expected key.
-pub(super) const EXPECTED: &[&str] = &["device:s", "written:s", "key_arn:s", "source:s", "evidence:N"];
+pub(super) const EXPECTED: &[&str] = &["device:s", "written:s", "key_arn:s", "source:s", "steps:N"];
 
 /// Columns of a volume.
 pub(super) const VOLUME: &[&str] =
-    &["volume_id:s", "key_arn:s", "origin:s", "role:s", "outcome:s", "inferred:n", "evidence:N"];
+    &["volume_id:s", "key_arn:s", "origin:s", "role:s", "outcome:s", "inferred:n", "steps:N"];
 
 /// Columns of an entry of a timeline.
 pub(super) const STEP: &[&str] = &["event:n", "role:s", "inferred:n", "summary:p"];
@@ -59,7 +61,7 @@ pub(super) const STEP: &[&str] = &["event:n", "role:s", "inferred:n", "summary:p
 pub(super) fn row(
     case: &Case,
     index: usize,
-    findings: &[usize],
+    (steps, findings): (&[TimelineRef], &[usize]),
     start: i64,
     numbers: &EventNumbers<'_>,
     strings: &mut Strings,
@@ -77,7 +79,7 @@ pub(super) fn row(
         |at: Option<crate::event::Timestamp>| at.map_or(Cell::None, |at| Cell::Number(at.second() - start));
     let ending = node.termination.as_ref();
     let expected_key = node.expected_key.as_ref().map(expected_name);
-    let steps = node.timeline.iter().take(STEPS_MAX);
+    let volumes = node.volumes.iter().take(VOLUMES_MAX);
     vec![
         strings.text(&node.instance_id),
         strings.optional(node.node_name.as_deref()),
@@ -106,25 +108,54 @@ pub(super) fn row(
         strings.phrase(&end_sentence(node)),
         strings.optional(expected_key.as_deref()),
         strings.list(node.used_keys.iter().map(|key| &**key)),
-        Cell::Rows(node.expected_keys.iter().map(|own| expected_row(own, numbers, strings)).collect()),
-        Cell::Rows(node.volumes.iter().map(|volume| volume_row(volume, numbers, strings)).collect()),
-        Cell::Rows(steps.map(|entry| step_row(case, node, entry, numbers, strings)).collect()),
-        Cell::Number(i64::try_from(node.timeline.len().saturating_sub(STEPS_MAX)).unwrap_or(i64::MAX)),
+        Cell::Rows(node.expected_keys.iter().map(|own| expected_row(case, own, steps, strings)).collect()),
+        Cell::Rows(volumes.map(|volume| volume_row(case, volume, steps, strings)).collect()),
+        left_out(node.volumes.len(), VOLUMES_MAX),
+        Cell::Rows(steps.iter().map(|entry| step_row(case, node, entry, numbers, strings)).collect()),
+        left_out(node.timeline.len(), steps.len()),
         Cell::Numbers(findings.to_vec()),
     ]
 }
 
-fn expected_row(own: &DeviceKey, numbers: &EventNumbers<'_>, strings: &mut Strings) -> Vec<Cell> {
+/// The steps of a node, at most so many: those that decide its fate come first, in order of time again.
+pub(super) fn decisive_steps(node: &Node, most: usize) -> Vec<TimelineRef> {
+    let rank = |entry: &TimelineRef| match entry.role {
+        TimelineRole::Refusal | TimelineRole::Launch | TimelineRole::End => 0,
+        TimelineRole::KeyUse | TimelineRole::Configuration | TimelineRole::Cleanup => 1,
+        TimelineRole::Registration | TimelineRole::Fleet | TimelineRole::EndAttempt => 2,
+        _ => 3,
+    };
+    let mut steps = node.timeline.clone();
+    if steps.len() > most {
+        // The sort keeps the order of time among equals.
+        steps.sort_by_key(rank);
+        steps.truncate(most);
+        steps.sort_by_key(|entry| entry.event);
+    }
+    steps
+}
+
+fn left_out(all: usize, kept: usize) -> Cell {
+    Cell::Index(all.saturating_sub(kept))
+}
+
+/// Which steps of the node, from 1, are the events with these ids.
+fn cited(case: &Case, steps: &[TimelineRef], ids: &[Id]) -> Cell {
+    let is_cited = |step: &TimelineRef| ids.contains(&case.events[step.event as usize].event_id);
+    Cell::Numbers((1..).zip(steps).filter(|(_, step)| is_cited(step)).map(|(number, _)| number).collect())
+}
+
+fn expected_row(case: &Case, own: &DeviceKey, steps: &[TimelineRef], strings: &mut Strings) -> Vec<Cell> {
     vec![
         strings.optional(own.device.as_deref()),
         strings.optional(own.key.written.as_deref()),
         strings.optional(own.key.key_arn.as_deref()),
         strings.text(&contract_name(own.key.source)),
-        numbers.of(&own.key.evidence),
+        cited(case, steps, &own.key.evidence),
     ]
 }
 
-fn volume_row(volume: &Volume, numbers: &EventNumbers<'_>, strings: &mut Strings) -> Vec<Cell> {
+fn volume_row(case: &Case, volume: &Volume, steps: &[TimelineRef], strings: &mut Strings) -> Vec<Cell> {
     vec![
         strings.optional(volume.volume_id.as_deref()),
         strings.optional(volume.key_arn.as_deref()),
@@ -132,7 +163,7 @@ fn volume_row(volume: &Volume, numbers: &EventNumbers<'_>, strings: &mut Strings
         strings.optional(volume.role.map(contract_name).as_deref()),
         strings.text(&contract_name(volume.outcome)),
         Cell::Number(i64::from(volume.confidence == Confidence::Inferred)),
-        numbers.of(&volume.evidence),
+        cited(case, steps, &volume.evidence),
     ]
 }
 
@@ -151,4 +182,22 @@ fn step_row(
         Cell::Number(i64::from(entry.confidence == Confidence::Inferred)),
         strings.phrase(&sentence(event, entry.role, node)),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decisive_steps;
+    use crate::correlate::{Confidence, Node, TimelineRef, TimelineRole};
+
+    #[test]
+    fn a_long_timeline_keeps_what_decides_in_order_of_time() {
+        let step = |event, role| TimelineRef { event, role, confidence: Confidence::Observed };
+        let mut timeline = vec![step(0, TimelineRole::Launch)];
+        timeline.extend((1..500).map(|event| step(event, TimelineRole::VolumeOpened)));
+        timeline.extend([step(500, TimelineRole::Refusal), step(501, TimelineRole::End)]);
+        let node = Node { timeline, ..Node::default() };
+        let kept: Vec<u32> = decisive_steps(&node, 5).iter().map(|step| step.event).collect();
+        assert_eq!(kept, [0, 1, 2, 500, 501]);
+        assert_eq!(decisive_steps(&node, 1_000).len(), 502);
+    }
 }
