@@ -16,10 +16,10 @@ use tempfile::TempDir;
 use super::keytrail::{gzip, sample_text};
 
 /// A directory in which several runs follow each other; `sample-logs` leads to the samples.
-struct Place(TempDir);
+pub struct Place(TempDir);
 
 impl Place {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory can be made");
         let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample-logs");
         std::os::unix::fs::symlink(samples, directory.path().join("sample-logs"))
@@ -27,11 +27,11 @@ impl Place {
         Self(directory)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().expect("in a directory")).expect("directories can be made");
         fs::write(path, bytes).expect("a file can be written");
@@ -43,11 +43,11 @@ impl Place {
         command
     }
 
-    fn run(&self, arguments: &str) -> Output {
+    pub fn run(&self, arguments: &str) -> Output {
         self.command(arguments).output().expect("keytrail runs")
     }
 
-    fn succeed(&self, arguments: &str) -> String {
+    pub fn succeed(&self, arguments: &str) -> String {
         let output = self.run(arguments);
         let stderr = String::from_utf8(output.stderr).expect("UTF-8");
         assert!(output.status.success(), "{arguments}: {stderr}");
@@ -64,7 +64,7 @@ impl Place {
     }
 
     /// What `analyze` says of a source, without where each record was read.
-    fn answer(&self, source: &str) -> Value {
+    pub fn answer(&self, source: &str) -> Value {
         let output = self.run(&format!("analyze -q -o json --all-launches {source}"));
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let mut answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -77,7 +77,7 @@ impl Place {
     }
 
     /// Every file below a directory, with its bytes.
-    fn files(&self, directory: &str) -> BTreeMap<String, Vec<u8>> {
+    pub fn files(&self, directory: &str) -> BTreeMap<String, Vec<u8>> {
         let root = self.path(directory);
         walkdir::WalkDir::new(&root)
             .into_iter()
@@ -96,7 +96,7 @@ impl Place {
     }
 }
 
-fn samples() -> Vec<String> {
+pub fn samples() -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample-logs");
     let mut names: Vec<String> = fs::read_dir(root)
         .expect("the samples can be listed")
