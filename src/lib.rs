@@ -14,6 +14,7 @@ pub mod cli;
 pub mod correlate;
 pub mod event;
 pub mod extract;
+pub mod manifest;
 pub mod policy;
 pub mod report;
 pub mod rules;

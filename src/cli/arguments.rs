@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::output::Export;
-use crate::event::{KeyArn, Text};
+use super::sources::AwsArguments;
+use crate::event::{KeyArn, Text, is_key_id};
 use crate::report::Table;
 use crate::rules::Severity;
 
@@ -30,6 +31,7 @@ const EXAMPLES: &str = "Examples:
   keytrail demo
   keytrail analyze ./AWSLogs
   keytrail analyze ./AWSLogs --since 2d --nodepool default
+  keytrail analyze s3://my-trail-bucket --since 6h --region eu-west-1 --profile log-archive
   keytrail explain i-0123456789abcdef0 ./AWSLogs
   keytrail analyze ./AWSLogs --expect-key alias/karpenter-ebs-key -o json > case.json
   aws cloudtrail lookup-events --output json | keytrail analyze -";
@@ -57,7 +59,7 @@ pub(super) enum Command {
     Explain(Box<Explain>),
     /// Write the relevant records only, as an archive that gives the same answers.
     #[command(after_help = super::extract::AFTER_HELP)]
-    Extract(super::extract::Extract),
+    Extract(Box<super::extract::Extract>),
     /// The catalogue of rules, or one rule's page: what it concludes, from what, and what would disprove it.
     Rules(Rules),
     /// Analyze an incident that is built in: no arguments, no AWS.
@@ -68,7 +70,7 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct Analyze {
-    /// Directories or files with CloudTrail records, or `-` for standard input.
+    /// Directories or files with CloudTrail records, `s3://bucket/prefix`, or `-` for standard input.
     ///
     /// Any container: log files as CloudTrail delivers them, JSON lines, LookupEvents pages, EventBridge
     /// events, CloudWatch Logs payloads; plain, gzip or zstd.
@@ -84,6 +86,8 @@ pub(super) struct Analyze {
     pub(super) output: OutputArguments,
     #[command(flatten)]
     pub(super) reading: ReadingArguments,
+    #[command(flatten)]
+    pub(super) aws: AwsArguments,
     /// Exit with 1 if any finding is at least this severe; a key other than expected counts as high.
     #[arg(long, value_name = "SEVERITY", value_parser = parse_severity)]
     pub(super) fail_on: Option<Severity>,
@@ -95,7 +99,8 @@ pub(super) struct Explain {
     /// one.
     #[arg(value_name = "SUBJECT")]
     pub(super) subject: String,
-    /// Directories or files with CloudTrail records, or `-` for standard input: as for `analyze`.
+    /// Directories or files with CloudTrail records, `s3://bucket/prefix`, or `-` for standard input: as for
+    /// `analyze`.
     #[arg(required = true, value_name = "SOURCE")]
     pub(super) sources: Vec<PathBuf>,
     #[command(flatten)]
@@ -109,6 +114,8 @@ pub(super) struct Explain {
     pub(super) output: ExplanationFormat,
     #[command(flatten)]
     pub(super) reading: ReadingArguments,
+    #[command(flatten)]
+    pub(super) aws: AwsArguments,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -168,10 +175,10 @@ pub(super) struct WindowArguments {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Which nodes")]
 pub(super) struct FilterArguments {
-    /// Nodes of this account; repeatable, as are the filters below.
+    /// Nodes of this account; repeatable, as are the filters below. In S3, only its trail is read.
     #[arg(long, value_name = "ACCOUNT")]
     pub(super) account: Vec<Text>,
-    /// Nodes of this region.
+    /// Nodes of this region. In AWS, only its trail is read.
     #[arg(long, value_name = "REGION")]
     pub(super) region: Vec<Text>,
     /// Nodes of this cluster.
@@ -194,6 +201,13 @@ pub(super) struct KeyArguments {
     /// What an alias points to, where the archive does not show it; repeatable.
     #[arg(long, value_name = "NAME=ARN", value_parser = parse_alias)]
     pub(super) alias: Vec<(Text, Text)>,
+    /// The node classes whose keys nodes should use, as YAML: EC2NodeClass, NodePool, and what they were called
+    /// before; a file, a directory, or `-` for standard input; repeatable.
+    #[arg(long, value_name = "FILE")]
+    pub(super) nodeclass: Vec<PathBuf>,
+    /// The same, with aliases and launch templates, from `terraform show -json` of a plan or a state; repeatable.
+    #[arg(long, value_name = "FILE")]
+    pub(super) terraform: Vec<PathBuf>,
 }
 
 #[derive(Debug, Default, Args)]
@@ -292,16 +306,6 @@ fn parse_key(text: &str) -> Result<Text, String> {
         return Ok(id.into());
     }
     Err("expected a key id, a key ARN, an alias (alias/NAME) or an alias ARN".to_owned())
-}
-
-/// A UUID, or `mrk-` and 32 digits for a multi-Region key.
-fn is_key_id(id: &str) -> bool {
-    let is_hexadecimal = |text: &str| text.bytes().all(|digit| digit.is_ascii_hexdigit());
-    if let Some(digits) = id.strip_prefix("mrk-") {
-        return digits.len() == 32 && is_hexadecimal(digits);
-    }
-    let groups: Vec<&str> = id.split('-').collect();
-    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12]) && groups.into_iter().all(is_hexadecimal)
 }
 
 fn parse_alias(text: &str) -> Result<(Text, Text), String> {

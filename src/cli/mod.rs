@@ -8,10 +8,12 @@ mod arguments;
 mod demo;
 mod explain;
 mod extract;
+mod manifest;
 mod output;
 mod pipeline;
 mod progress;
 mod rules;
+mod sources;
 mod window;
 
 use std::io::{self, Write};

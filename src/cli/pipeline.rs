@@ -1,14 +1,12 @@
 //! From sources to the answer: the same steps for every command.
 
-use std::path::PathBuf;
-
 use super::arguments::{FilterArguments, KeyArguments, ReadingArguments, WindowArguments};
-use super::window;
+use super::{manifest, window};
 use crate::archive::{self, Progress, ReadOptions};
 use crate::correlate::{Case, Evidence, Expectations, Filter, Question, correlate};
 use crate::event::Timestamp;
 use crate::rules::{self, Finding};
-use crate::source::{SourceObject, disk};
+use crate::source::SourceObject;
 
 /// What the evidence says.
 pub(super) struct Answer {
@@ -33,15 +31,6 @@ pub(super) fn answer(
     Answer { case, findings }
 }
 
-/// All objects of all sources.
-pub(super) fn list(sources: &[PathBuf]) -> anyhow::Result<Vec<SourceObject>> {
-    let mut objects = Vec::new();
-    for source in sources {
-        objects.extend(disk::list(source)?);
-    }
-    Ok(objects)
-}
-
 /// The question that the arguments ask.
 pub(super) fn question(
     window: &WindowArguments,
@@ -54,6 +43,7 @@ pub(super) fn question(
         expectations: Expectations {
             key: keys.expect_key.clone(),
             aliases: keys.alias.iter().cloned().collect(),
+            manifest: manifest::read(keys)?,
         },
         filter: Filter {
             from: window.from,

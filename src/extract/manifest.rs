@@ -39,6 +39,9 @@ pub(super) struct Begin {
     /// Made from the arguments and the listing.
     pub extract: String,
     pub sources: Vec<String>,
+    /// What narrowed the sources, as words of a command line.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub narrowing: String,
     pub record_bytes_max: u64,
     pub part_bytes: u64,
 }

@@ -6,5 +6,6 @@ mod extract;
 mod extract_parquet;
 mod filters;
 mod keytrail;
+mod manifests;
 mod screen;
 mod sources;
