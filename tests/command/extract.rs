@@ -270,7 +270,7 @@ fn an_interrupted_run_goes_on_wherever_it_stopped() {
             place.write(&format!("cut/{name}"), bytes);
         }
         place.write("cut/manifest.jsonl", &manifest[..cut]);
-        place.write("cut/records/.keytrail-left", "half a part");
+        place.write("cut/records/.keytrail-extract-left", "half a part");
         place.fail("extract sample-logs --out cut --part-bytes 16k", &["--resume", "--force"]);
         place.succeed("extract sample-logs --out cut --part-bytes 16k --resume -j3");
         assert!(place.files("cut") == whole, "cut at {cut}");
@@ -278,6 +278,20 @@ fn an_interrupted_run_goes_on_wherever_it_stopped() {
     let stderr = place.succeed("extract sample-logs --out whole --part-bytes 16k --resume");
     assert!(stderr.contains("complete already"), "{stderr}");
     assert!(place.files("whole") == whole);
+}
+
+#[test]
+fn a_run_that_was_killed_before_it_had_a_manifest_is_begun_again() {
+    let place = Place::new();
+    place.succeed("extract sample-logs/01-healthy --out whole");
+    fs::create_dir_all(place.path("out/records")).expect("a directory");
+    place.write("out/.keytrail-extract-x", "{\"keytrailManif");
+    place.succeed("extract sample-logs/01-healthy --out out --resume");
+    assert!(place.files("out") == place.files("whole"));
+    // Who has such a name in a directory of their own keeps it.
+    place.write("mine/.keytrail-extract-x/notes", "mine");
+    place.fail("extract sample-logs/01-healthy --out mine --force", &["no extract"]);
+    assert_eq!(place.files("mine").len(), 1);
 }
 
 #[test]
@@ -315,9 +329,11 @@ fn a_killed_run_goes_on_without_loss_or_copies() {
         std::thread::sleep(Duration::from_millis(20 + 15 * round));
         // It may be over already.
         let _ = child.kill();
-        if child.wait().expect("it ends").success() {
+        let status = child.wait().expect("it ends");
+        if status.success() {
             break;
         }
+        assert_eq!(status.code(), None, "after {kills} kills, the next run refuses");
         kills += 1;
     }
     assert!(kills > 0, "no run was killed");
