@@ -303,11 +303,12 @@ fn check_is_log(text: &[u8], is_whole: bool) -> Result<(), Fault> {
         return fault(LossKind::InvalidUtf8, "UTF-16 text; only UTF-8 is read");
     }
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    match text.trim_ascii_start().first() {
-        Some(b'{' | b'[' | b'0'..=b'9' | 0x1e) => Ok(()),
-        None if is_whole => fault(LossKind::EmptyObject, "the object holds nothing but white space"),
-        None => Ok(()),
-        Some(_) => fault(LossKind::InvalidJson, "the text does not begin as JSON does"),
+    match text.trim_ascii_start() {
+        // A string is a record only if it holds an object.
+        [b'{' | b'[' | b'0'..=b'9' | 0x1e, ..] | [b'"', b'{', ..] => Ok(()),
+        [] if is_whole => fault(LossKind::EmptyObject, "the object holds nothing but white space"),
+        [] | [b'"'] => Ok(()),
+        _ => fault(LossKind::InvalidJson, "the text does not begin as JSON does"),
     }
 }
 

@@ -167,8 +167,11 @@ impl<S: RecordSink> ValueSink for Unwrapping<'_, S> {
         self.tally.damaged() == damaged_before
     }
 
-    fn other_value(&mut self, offset: u64) {
-        self.stranger(offset);
+    fn other_value(&mut self, value: &[u8], offset: u64) {
+        match value {
+            [b'"', ..] => self.quoted(value, offset),
+            _ => self.stranger(offset),
+        }
     }
 
     fn broken_value(&mut self, kind: LossKind, offset: u64, detail: &str) {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::examples;
 use super::output::Export;
 use super::sources::AwsArguments;
 use crate::event::{KeyArn, Text, is_key_id};
@@ -15,7 +16,7 @@ use crate::rules::Severity;
 /// keytrail reads CloudTrail archives and says for every node that Karpenter launched: which key was
 /// configured for its EBS volumes, which one was really used, why the node ended, and which events say so.
 #[derive(Debug, Parser)]
-#[command(name = "keytrail", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "keytrail", version, max_term_width = 100, before_help = examples::KEYTRAIL)]
 pub(super) struct Arguments {
     #[command(subcommand)]
     pub(super) command: Command,
@@ -26,15 +27,6 @@ pub(super) struct Arguments {
     #[arg(short, long, global = true)]
     pub(super) quiet: bool,
 }
-
-const EXAMPLES: &str = "Examples:
-  keytrail demo
-  keytrail analyze ./AWSLogs
-  keytrail analyze ./AWSLogs --since 2d --nodepool default
-  keytrail analyze s3://my-trail-bucket --since 6h --region eu-west-1 --profile log-archive
-  keytrail explain i-0123456789abcdef0 ./AWSLogs
-  keytrail analyze ./AWSLogs --expect-key alias/karpenter-ebs-key -o json > case.json
-  aws cloudtrail lookup-events --output json | keytrail analyze -";
 
 const EXIT_CODES: &str = "Exit codes:
   0  done
@@ -49,23 +41,45 @@ Exit codes:
   2  usage error, no such subject or several, or an error that ended the run
   3  records or objects were lost, with --strict";
 
+const VERIFY_EXIT_CODES: &str =
+    "A failure weighs more than what is inconclusive, and that more than a pass. No evidence never passes.
+
+Exit codes:
+  0  pass: every node launched has every volume under the expected key
+  1  fail: a refused key, a volume under another key or unencrypted, a launch that failed for a key
+  2  usage error, or an error that ended the run
+  3  inconclusive: too few launches, no expected key, no KMS evidence, an alias that does not resolve, losses,
+     or an interrupted wait";
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// One row per node: expected key, used key, outcome, cause.
-    #[command(after_help = EXIT_CODES)]
+    #[command(before_help = examples::ANALYZE, after_help = EXIT_CODES)]
     Analyze(Box<Analyze>),
     /// One node or key: what happened, why, how that is known, what was ruled out, and the fix.
-    #[command(after_help = EXPLAIN_EXIT_CODES)]
+    #[command(before_help = examples::EXPLAIN, after_help = EXPLAIN_EXIT_CODES)]
     Explain(Box<Explain>),
     /// Write the relevant records only, as an archive that gives the same answers.
-    #[command(after_help = super::extract::AFTER_HELP)]
+    #[command(before_help = examples::EXTRACT, after_help = super::extract::AFTER_HELP)]
     Extract(Box<super::extract::Extract>),
+    /// Prove that the configured key is applied: pass 0, fail 1, inconclusive 3.
+    #[command(before_help = examples::VERIFY, after_help = VERIFY_EXIT_CODES)]
+    Verify(Box<super::verify::Verify>),
     /// The catalogue of rules, or one rule's page: what it concludes, from what, and what would disprove it.
+    #[command(before_help = examples::RULES)]
     Rules(Rules),
     /// Analyze an incident that is built in: no arguments, no AWS.
+    #[command(before_help = examples::DEMO)]
     Demo(Demo),
     /// Print the JSON Schema of `-o json`.
+    #[command(before_help = examples::SCHEMA)]
     Schema(Schema),
+    /// Print a shell's completions: for its start-up file, or the directory in which it looks for them.
+    #[command(before_help = examples::COMPLETIONS)]
+    Completions(Completions),
+    /// Write the manual pages into a directory.
+    #[command(before_help = examples::MAN)]
+    Man(Manual),
 }
 
 #[derive(Debug, Args)]
@@ -143,6 +157,22 @@ pub(super) enum SchemaOf {
     Analyze,
     /// That of `keytrail explain`.
     Explain,
+    /// That of `keytrail verify`.
+    Verify,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Completions {
+    /// Which shell.
+    #[arg(value_enum, value_name = "SHELL")]
+    pub(super) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Manual {
+    /// Where to: a page per subcommand, such as `keytrail-analyze.1`. Pages that are there are replaced.
+    #[arg(value_name = "DIR")]
+    pub(super) directory: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -158,7 +188,7 @@ pub(super) struct Demo {
     pub(super) output: OutputArguments,
 }
 
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Which nodes")]
 pub(super) struct WindowArguments {
     /// Nodes launched in the last while: 30m, 2h, 7d, "1 week".
@@ -172,7 +202,7 @@ pub(super) struct WindowArguments {
     pub(super) to: Option<String>,
 }
 
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Which nodes")]
 pub(super) struct FilterArguments {
     /// Nodes of this account; repeatable, as are the filters below. In S3, only its trail is read.
@@ -192,7 +222,7 @@ pub(super) struct FilterArguments {
     pub(super) all_launches: bool,
 }
 
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Keys")]
 pub(super) struct KeyArguments {
     /// The key that every node should use: key id, key ARN, alias or alias ARN.
@@ -216,11 +246,12 @@ pub(super) struct OutputArguments {
     /// Form of the result on standard output.
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(super) output: Format,
-    /// Which table `csv` and `parquet` print.
-    #[arg(long, default_value = "nodes", value_name = "TABLE", value_parser = parse_table)]
+    /// Which table `csv` and `parquet` write: nodes (if not given), volumes, timeline or findings.
+    #[arg(long, value_name = "TABLE", value_parser = parse_table)]
     pub(super) table: Option<Table>,
-    /// Also write the result to a file: json=FILE, jsonl=FILE, csv=FILE.csv, parquet=FILE.parquet, or all
-    /// tables into a directory: csv=DIR, parquet=DIR. Repeatable.
+    /// Also write the result to a file: json=FILE, jsonl=FILE, html=FILE, markdown=FILE,
+    /// timesketch=FILE.jsonl, ocsf=FILE, csv=FILE.csv, parquet=FILE.parquet, or all tables into a directory:
+    /// csv=DIR, parquet=DIR. Repeatable.
     #[arg(long, value_name = "FORMAT=PATH")]
     pub(super) export: Vec<Export>,
     /// Overwrite files that exist.
@@ -228,7 +259,7 @@ pub(super) struct OutputArguments {
     pub(super) force: bool,
 }
 
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Reading")]
 pub(super) struct ReadingArguments {
     /// Workers; as many as there are processors if not given.
@@ -277,9 +308,16 @@ pub(super) enum Format {
     Jsonl,
     /// One flat table.
     Csv,
+    /// The report: one page for a browser, without network.
+    Html,
     /// One flat table, typed.
-    #[cfg(feature = "parquet")]
     Parquet,
+    /// For a ticket or a post-mortem.
+    Markdown,
+    /// JSON lines for Timesketch.
+    Timesketch,
+    /// JSON lines for a data lake: OCSF 1.5.0 API Activity.
+    Ocsf,
     /// Nothing.
     None,
 }

@@ -7,5 +7,8 @@ mod extract_parquet;
 mod filters;
 mod keytrail;
 mod manifests;
+mod manual;
 mod screen;
 mod sources;
+mod terminal;
+mod verify;
