@@ -79,6 +79,7 @@ pub fn read_in_order<E>(
     mut take: impl FnMut(usize, Step) -> Result<(), E>,
 ) -> Result<(), E> {
     progress.begin(objects.len() as u64, objects.iter().map(|object| object.size).sum());
+    objects.iter().for_each(SourceObject::expect_listed_order);
     let workers = options.jobs.clamp(1, objects.len().max(1));
     let large = objects.iter().filter(|object| object.size.is_none_or(|size| size > WHOLE_BYTES_MAX as u64));
     let is_pipelined = large.count() < options.jobs;

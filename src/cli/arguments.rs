@@ -61,7 +61,7 @@ pub(super) enum Command {
     Explain(Box<Explain>),
     /// Write the relevant records only, as an archive that gives the same answers.
     #[command(before_help = examples::EXTRACT, after_help = super::extract::AFTER_HELP)]
-    Extract(super::extract::Extract),
+    Extract(Box<super::extract::Extract>),
     /// Prove that the configured key is applied: pass 0, fail 1, inconclusive 3.
     #[command(before_help = examples::VERIFY, after_help = VERIFY_EXIT_CODES)]
     Verify(Box<super::verify::Verify>),

@@ -3,20 +3,23 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use anyhow::bail;
 use clap::Args;
 
 use super::Outcome;
-use super::arguments::{KeyArguments, ReadingArguments, parse_bytes};
-use super::pipeline;
+use super::arguments::{KeyArguments, ReadingArguments, WindowArguments, parse_bytes};
 use super::progress::Bar;
-use super::sources::{AwsArguments, Sources};
-use crate::correlate::Filter;
+use super::sources::{self, AwsArguments, Sources};
+use super::{pipeline, window};
+use crate::correlate::{Case, Filter};
+use crate::event::{Text, Timestamp};
 use crate::extract::{self, Existing, Extracted, Request};
 use crate::report::sanitize;
 
 pub(super) const AFTER_HELP: &str = "The extract is a SOURCE itself: it gives the same nodes and findings, and the coverage of what it was made from.
-There are no filters: a launch template, an alias or a key policy from before a time window, or from another
-account, is evidence too. To extract less, name a smaller part of the archive as SOURCE.
+No record is filtered out: a launch template, an alias or a key policy from before a time window, or from another
+account, is evidence too. To extract less, name a smaller part of the archive as SOURCE; of S3, --account, --region,
+--from and --to choose the objects, with the margins of `analyze`.
 
 Exit codes:
   0  done
@@ -25,7 +28,7 @@ Exit codes:
 
 #[derive(Debug, Args)]
 pub(super) struct Extract {
-    /// Directories or files with CloudTrail records, or `-` for standard input: as for `analyze`.
+    /// Directories or files with CloudTrail records, s3://BUCKET/PREFIX, or `-` for standard input: as for `analyze`.
     #[arg(required = true, value_name = "SOURCE")]
     sources: Vec<PathBuf>,
     /// Where to: a directory, or a file that ends in .json.gz or .parquet.
@@ -41,7 +44,61 @@ pub(super) struct Extract {
     #[arg(long, value_name = "BYTES", default_value = "8m", value_parser = parse_bytes, help_heading = "Output")]
     part_bytes: usize,
     #[command(flatten)]
+    narrowing: Narrowing,
+    #[command(flatten)]
+    aws: AwsArguments,
+    #[command(flatten)]
     reading: ReadingArguments,
+}
+
+/// Which objects of a bucket. They filter no records.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What to read of S3")]
+struct Narrowing {
+    /// Logs of this account; repeatable.
+    #[arg(long, value_name = "ACCOUNT")]
+    account: Vec<Text>,
+    /// Logs of this region; repeatable.
+    #[arg(long, value_name = "REGION")]
+    region: Vec<Text>,
+    /// What nodes launched at or after this time (RFC 3339, or a date) need.
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// What nodes launched before this time (RFC 3339, or a date) need.
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+}
+
+impl Narrowing {
+    fn filter(&self) -> anyhow::Result<Filter> {
+        let window = WindowArguments { since: None, from: self.from.clone(), to: self.to.clone() };
+        // Without --since, no time depends on the present.
+        let window = window::read(&window, Timestamp::default())?;
+        Ok(Filter {
+            from: window.from,
+            to: window.to,
+            accounts: self.account.clone(),
+            regions: self.region.clone(),
+            ..Filter::default()
+        })
+    }
+
+    /// As words of a command line, each with a blank before it.
+    fn words(&self) -> String {
+        let mut words = String::new();
+        let lists = [("--account", &self.account), ("--region", &self.region)];
+        for (option, texts) in lists {
+            for text in texts {
+                words.push_str(&format!(" {option} {text}"));
+            }
+        }
+        for (option, time) in [("--from", &self.from), ("--to", &self.to)] {
+            if let Some(time) = time {
+                words.push_str(&format!(" {option} {time}"));
+            }
+        }
+        words
+    }
 }
 
 /// Objects that a message names.
@@ -54,21 +111,27 @@ pub(super) fn run(arguments: &Extract, is_quiet: bool) -> anyhow::Result<Outcome
         _ => Existing::Refuse,
     };
     extract::check(&arguments.out, existing)?;
-    let listed = Sources::list(
-        &arguments.sources,
-        &AwsArguments::default(),
-        &Filter::default(),
-        &KeyArguments::default(),
-        is_quiet,
-    )?;
-    let objects = &listed.objects;
+    let mut narrowing = arguments.narrowing.words();
+    if !narrowing.is_empty() && !arguments.sources.iter().any(|source| sources::is_in_aws(source)) {
+        bail!(
+            "{}: only chooses what is read of S3; of a source on disk, name a smaller part",
+            narrowing.trim_start()
+        );
+    }
+    for account in &arguments.aws.key_account {
+        narrowing.push_str(&format!(" --key-account {account}"));
+    }
+    let filter = arguments.narrowing.filter()?;
+    let mut listed =
+        Sources::list(&arguments.sources, &arguments.aws, &filter, &KeyArguments::default(), is_quiet)?;
     let sources: Vec<String> =
         arguments.sources.iter().map(|source| source.to_string_lossy().into_owned()).collect();
     let options = pipeline::read_options(&arguments.reading);
     let tool = format!("{} {}", super::output::TOOL.name, super::output::TOOL.version);
     let request = Request {
-        objects,
+        objects: std::mem::take(&mut listed.objects),
         sources: &sources,
+        narrowing: narrowing.trim_start(),
         out: &arguments.out,
         existing,
         part_bytes: arguments.part_bytes,
@@ -76,12 +139,18 @@ pub(super) fn run(arguments: &Extract, is_quiet: bool) -> anyhow::Result<Outcome
         tool: &tool,
     };
     let bar = Bar::new(is_quiet);
-    let extracted = extract::extract(&request, &bar);
+    let extracted = extract::extract(request, &bar);
     bar.finish();
     let extracted = extracted?;
     if !is_quiet {
         write_summary(&mut anstream::stderr().lock(), &arguments.out.to_string_lossy(), &extracted)?;
     }
+    let mut case = Case::default();
+    case.coverage.objects = extracted.objects;
+    case.coverage.records.read = extracted.records.read;
+    case.coverage.losses = extracted.losses.clone();
+    listed.conclude(&case, is_quiet)?;
+    listed.check(&case)?;
     let is_lossy = !extracted.losses.is_empty();
     Ok(if arguments.reading.strict && is_lossy { Outcome::Inconclusive } else { Outcome::Done })
 }

@@ -17,6 +17,8 @@ use crate::event::{ExtractParts, LossKind, ObjectCounts, Text};
 
 /// Version of the form.
 pub(super) const VERSION: u32 = 1;
+/// How the names of files begin that are not whole yet.
+pub(super) const TEMPORARY_PREFIX: &str = ".keytrail-extract-";
 /// A longer line is none of ours.
 const LINE_BYTES_MAX: u64 = 64 << 20;
 
@@ -39,6 +41,9 @@ pub(super) struct Begin {
     /// Made from the arguments and the listing.
     pub extract: String,
     pub sources: Vec<String>,
+    /// What narrowed the sources, as words of a command line.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub narrowing: String,
     pub record_bytes_max: u64,
     pub part_bytes: u64,
 }
@@ -306,7 +311,7 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ExtractError>
 
 /// A temporary file that is to become `path`.
 pub(super) fn new_beside(path: &Path) -> Result<tempfile::NamedTempFile, ExtractError> {
-    let file = tempfile::Builder::new().prefix(".keytrail-").tempfile_in(directory_of(path));
+    let file = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(directory_of(path));
     let file = file.map_err(|source| ExtractError::Write { path: path.to_owned(), source })?;
     #[cfg(unix)]
     {

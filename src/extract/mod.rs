@@ -31,9 +31,11 @@ use crate::source::SourceObject;
 #[derive(Debug)]
 pub struct Request<'a> {
     /// What to read.
-    pub objects: &'a [SourceObject],
+    pub objects: Vec<SourceObject>,
     /// The sources as the user named them: a run is resumed with the same ones only.
     pub sources: &'a [String],
+    /// What narrowed them, as words of a command line; also to be the same.
+    pub narrowing: &'a str,
     /// A directory, or a file that ends in `.json.gz` or `.parquet`.
     pub out: &'a Path,
     /// What to do with what is there already.
@@ -180,23 +182,23 @@ pub fn check(out: &Path, existing: Existing) -> Result<(), ExtractError> {
 ///
 /// # Errors
 /// When the target is not usable or cannot be written. What cannot be read is a loss, and no error.
-pub fn extract(request: &Request<'_>, progress: &dyn Progress) -> Result<Extracted, ExtractError> {
+pub fn extract(request: Request<'_>, progress: &dyn Progress) -> Result<Extracted, ExtractError> {
     let target = Target::of(request.out)?;
     target.check_outside(request.sources)?;
     if request.existing == Existing::Resume && request.objects.iter().any(|object| &*object.uri == "-") {
         return Err(ExtractError::ResumesStandardInput);
     }
     let state = target.state(request.existing)?;
-    let begin = begin(request);
+    let begin = begin(&request);
     let mut outdated = Extracted::default();
     if state == State::Complete {
-        let whole = resume::whole(&target.manifest, &begin, request.objects, &mut outdated)?;
+        let whole = resume::whole(&target.manifest, &begin, &request.objects, &mut outdated)?;
         if let Some(whole) = whole {
             return Ok(Extracted { manifest: target.manifest, ..whole });
         }
     }
     let mut resumed = if state == State::Interrupted && request.existing == Existing::Resume {
-        resume::resume(&target, &begin, request)?
+        resume::resume(&target, &begin, &request.objects, request.options)?
     } else {
         if state == State::Interrupted {
             // Whoever writes to it must not lose it under way.
@@ -206,10 +208,12 @@ pub fn extract(request: &Request<'_>, progress: &dyn Progress) -> Result<Extract
         let manifest = Manifest::create(&target.working_manifest, &first_line(&begin))?;
         Resumed::fresh(manifest, &begin, outdated)
     };
-    let objects: Vec<SourceObject> =
-        request.objects.iter().filter(|object| !resumed.take_done(&object.uri)).cloned().collect();
+    // What is not read is let go of: a store that fetches ahead need not fetch it.
+    let mut objects = request.objects;
+    objects.retain(|object| !resumed.take_done(&object.uri));
     let extracted = std::mem::take(&mut resumed.extracted);
-    let mut extracted = Writer::write(&target, resumed, extracted, &objects, request, progress)?;
+    let mut extracted =
+        Writer::write(&target, resumed, extracted, &objects, request.part_bytes, request.options, progress)?;
     extracted.manifest.clone_from(&target.manifest);
     match target.form {
         Form::Directory => {}
@@ -227,7 +231,7 @@ fn begin(request: &Request<'_>) -> Begin {
         hash.update(text.as_bytes());
         hash.update([0]);
     }
-    for object in request.objects {
+    for object in &request.objects {
         hash.update(object.uri.as_bytes());
         hash.update(object.size.unwrap_or(u64::MAX).to_le_bytes());
     }
@@ -236,6 +240,7 @@ fn begin(request: &Request<'_>) -> Begin {
         tool: request.tool.to_owned(),
         extract: hexadecimal(&hash.finalize()[..8]),
         sources: request.sources.to_vec(),
+        narrowing: request.narrowing.to_owned(),
         record_bytes_max: request.options.record_bytes_max as u64,
         part_bytes: request.part_bytes as u64,
     }

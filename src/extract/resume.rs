@@ -10,8 +10,8 @@ use hashbrown::{HashMap, HashSet};
 
 use super::manifest::{self, Batch, Begin, Concluded, Line, Manifest, Object};
 use super::target::Target;
-use super::{ExtractError, Extracted, Request, writer};
-use crate::archive::{Quiet, Step, read_in_order};
+use super::{ExtractError, Extracted, writer};
+use crate::archive::{Quiet, ReadOptions, Step, read_in_order};
 use crate::event::{ExtractParts, Text};
 use crate::source::SourceObject;
 
@@ -63,7 +63,12 @@ fn take_done(done: &mut HashMap<Text, u32>, object: &Text) -> bool {
 }
 
 /// Takes up an interrupted run.
-pub(super) fn resume(target: &Target, begin: &Begin, request: &Request<'_>) -> Result<Resumed, ExtractError> {
+pub(super) fn resume(
+    target: &Target,
+    begin: &Begin,
+    objects: &[SourceObject],
+    options: &ReadOptions,
+) -> Result<Resumed, ExtractError> {
     let path = &target.working_manifest;
     let read = manifest::read(path)?;
     compare(&read.begin, begin)
@@ -72,10 +77,10 @@ pub(super) fn resume(target: &Target, begin: &Begin, request: &Request<'_>) -> R
     let manifest = Manifest::open(path, read.bytes)?;
     let mut extracted = Extracted::default();
     let count = read.batches.len();
-    let batches = still_valid(target, read.batches, request.objects, &mut extracted);
+    let batches = still_valid(target, read.batches, objects, &mut extracted);
     let is_ended = read.is_ended && batches.len() == count;
     let mut left = done(&batches);
-    let is_ended = is_ended && request.objects.iter().all(|object| take_done(&mut left, &object.uri));
+    let is_ended = is_ended && objects.iter().all(|object| take_done(&mut left, &object.uri));
     let kept: BTreeSet<u32> = batches.iter().flat_map(|batch| &batch.parts).map(|part| part.part).collect();
     let manifest = if is_ended || (!read.is_ended && batches.len() == count) {
         manifest
@@ -100,7 +105,7 @@ pub(super) fn resume(target: &Target, begin: &Begin, request: &Request<'_>) -> R
     Ok(Resumed {
         begin: read.begin,
         manifest,
-        digests: digests(target, &kept, request)?,
+        digests: digests(target, &kept, options)?,
         next_part: kept.last().map_or(1, |last| last.saturating_add(1)),
         next_batch: u32::try_from(batches.len()).unwrap_or(u32::MAX).saturating_add(1),
         is_ended,
@@ -153,6 +158,9 @@ pub(super) fn whole(
 fn compare(then: &Begin, now: &Begin) -> Option<String> {
     if then.sources != now.sources {
         return Some(format!("sources {} then, {} now", then.sources.join(" "), now.sources.join(" ")));
+    }
+    if then.narrowing != now.narrowing {
+        return Some(format!("`{}` then, `{}` now", then.narrowing, now.narrowing));
     }
     let numbers = [
         ("--record-bytes-max", then.record_bytes_max, now.record_bytes_max),
@@ -244,12 +252,12 @@ fn rewritten(begin: &Begin, batches: &[Concluded]) -> Vec<u8> {
 fn digests(
     target: &Target,
     parts: &BTreeSet<u32>,
-    request: &Request<'_>,
+    options: &ReadOptions,
 ) -> Result<HashSet<[u8; 16]>, ExtractError> {
     let objects: Vec<SourceObject> =
         parts.iter().map(|part| SourceObject::file(target.part(*part), None)).collect();
     let mut digests = HashSet::new();
-    read_in_order(&objects, request.options, &Quiet, |_, step| {
+    read_in_order(&objects, options, &Quiet, |_, step| {
         if let Step::Records(kept) = step {
             digests.extend(kept.records.iter().map(|record| record.digest));
         }

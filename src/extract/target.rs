@@ -118,12 +118,24 @@ impl Target {
         }
     }
 
+    /// Whether the directory is absent, or holds nothing but what a run leaves that is interrupted before it
+    /// has a manifest.
     fn is_directory_free(&self) -> Result<bool, ExtractError> {
-        match fs::read_dir(&self.directory) {
-            Ok(mut entries) => Ok(entries.next().is_none()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-            Err(source) => Err(ExtractError::Write { path: self.directory.clone(), source }),
+        let failed = |source| ExtractError::Write { path: self.directory.clone(), source };
+        let entries = match fs::read_dir(&self.directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+            Err(source) => return Err(failed(source)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(failed)?;
+            let is_empty_records = entry.file_name() == RECORDS
+                && fs::read_dir(entry.path()).is_ok_and(|mut entries| entries.next().is_none());
+            if !is_empty_records && !is_left_over(&entry) {
+                return Ok(false);
+            }
         }
+        Ok(true)
     }
 
     /// An extract inside a source would be read by the next run.
@@ -150,24 +162,22 @@ impl Target {
         self.directory.join(part_name(number))
     }
 
-    /// Removes the parts for which `is_kept` says no, and what interrupted runs left of them.
+    /// Removes the parts for which `is_kept` says no, and what interrupted runs left of files.
     pub(super) fn remove_parts(&self, is_kept: impl Fn(u32) -> bool) -> Result<(), ExtractError> {
-        let records = self.directory.join(RECORDS);
-        let failed = |source| ExtractError::Write { path: records.clone(), source };
-        let entries = match fs::read_dir(&records) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(failed(error)),
-        };
-        for entry in entries {
-            let entry = entry.map_err(failed)?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let is_left_over = match part_number(&name) {
-                Some(number) => !is_kept(number),
-                None => name.starts_with(".keytrail-"),
+        for directory in [&self.directory, &self.directory.join(RECORDS)] {
+            let failed = |source| ExtractError::Write { path: directory.clone(), source };
+            let entries = match fs::read_dir(directory) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                Err(error) => return Err(failed(error)),
             };
-            if is_left_over {
-                fs::remove_file(entry.path()).map_err(failed)?;
+            for entry in entries {
+                let entry = entry.map_err(failed)?;
+                let number = part_number(&entry.file_name().to_string_lossy());
+                let is_dropped = directory != &self.directory && number.is_some_and(|part| !is_kept(part));
+                if is_dropped || is_left_over(&entry) {
+                    fs::remove_file(entry.path()).map_err(failed)?;
+                }
             }
         }
         Ok(())
@@ -197,6 +207,12 @@ impl Target {
 }
 
 const RECORDS: &str = "records";
+
+/// Whether an interrupted run left this file before it was whole.
+fn is_left_over(entry: &fs::DirEntry) -> bool {
+    entry.file_name().to_string_lossy().starts_with(manifest::TEMPORARY_PREFIX)
+        && entry.file_type().is_ok_and(|kind| kind.is_file())
+}
 
 /// A part's name, relative to the manifest.
 pub(super) fn part_name(number: u32) -> String {

@@ -20,9 +20,10 @@ use super::manifest::{
 };
 use super::resume::Resumed;
 use super::target::{Target, part_name};
-use super::{ExtractError, Extracted, Request, end, hexadecimal};
+use super::{ExtractError, Extracted, end, hexadecimal};
 use crate::archive::{
-    EXTRACT_MEMBER, ExtractPart, Kept, ObjectRead, Progress, Step, left_out_elements, read_in_order,
+    EXTRACT_MEMBER, ExtractPart, Kept, ObjectRead, Progress, ReadOptions, Step, left_out_elements,
+    read_in_order,
 };
 use crate::event::{Coverage, ExtractParts, Loss, Text};
 use crate::source::SourceObject;
@@ -102,13 +103,14 @@ impl<'a> Writer<'a> {
         resumed: Resumed,
         extracted: Extracted,
         objects: &'a [SourceObject],
-        request: &Request<'_>,
+        part_bytes: usize,
+        options: &ReadOptions,
         progress: &dyn Progress,
     ) -> Result<Extracted, ExtractError> {
         if resumed.is_ended && objects.is_empty() {
             return Ok(Extracted { was_complete: true, ..extracted });
         }
-        let threads = request.options.jobs.clamp(1, COMPRESSORS_MAX);
+        let threads = options.jobs.clamp(1, COMPRESSORS_MAX);
         let (compress, texts) = sync_channel(1);
         let (done, compressed) = channel();
         let texts = Mutex::new(texts);
@@ -120,7 +122,7 @@ impl<'a> Writer<'a> {
             drop(done);
             let mut writer = Writer {
                 objects,
-                part_bytes: request.part_bytes,
+                part_bytes,
                 begin: resumed.begin,
                 manifest: resumed.manifest,
                 compress,
@@ -135,7 +137,7 @@ impl<'a> Writer<'a> {
                 extracted,
                 extracts: resumed.extracts,
             };
-            read_in_order(objects, request.options, progress, |index, step| match step {
+            read_in_order(objects, options, progress, |index, step| match step {
                 Step::Records(kept) => writer.records(target, index, &kept),
                 Step::Over(over) => writer.over(target, index, *over),
             })?;

@@ -66,6 +66,10 @@ pub trait Fetch: Send + Sync {
     fn revision(&self) -> Option<String> {
         None
     }
+
+    /// Says, before the first object is opened, that objects will be opened in the order of their listing, and not in
+    /// [`reading_order`].
+    fn expect_listed_order(&self) {}
 }
 
 impl SourceObject {
@@ -117,6 +121,14 @@ impl SourceObject {
             Place::StandardInput => Ok(Box::new(io::stdin())),
             Place::Memory(bytes) => Ok(Box::new(Cursor::new(Arc::clone(bytes)))),
             Place::Remote(fetch) => fetch.open(),
+        }
+    }
+
+    /// Says, before the first object is opened, that objects will be opened in the order of their listing, and not in
+    /// [`reading_order`]: a store may have begun to fetch them.
+    pub fn expect_listed_order(&self) {
+        if let Place::Remote(fetch) = &self.place {
+            fetch.expect_listed_order();
         }
     }
 

@@ -1,5 +1,6 @@
 //! A bucket as a source: the same answers as from disk, whatever happens on the way, and readable words where there is none.
 
+mod extract;
 mod faults;
 mod selection;
 

@@ -16,10 +16,10 @@ use tempfile::TempDir;
 use super::keytrail::{gzip, sample_text};
 
 /// A directory in which several runs follow each other; `sample-logs` leads to the samples.
-struct Place(TempDir);
+pub struct Place(TempDir);
 
 impl Place {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory can be made");
         let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample-logs");
         std::os::unix::fs::symlink(samples, directory.path().join("sample-logs"))
@@ -27,11 +27,11 @@ impl Place {
         Self(directory)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().expect("in a directory")).expect("directories can be made");
         fs::write(path, bytes).expect("a file can be written");
@@ -43,11 +43,11 @@ impl Place {
         command
     }
 
-    fn run(&self, arguments: &str) -> Output {
+    pub fn run(&self, arguments: &str) -> Output {
         self.command(arguments).output().expect("keytrail runs")
     }
 
-    fn succeed(&self, arguments: &str) -> String {
+    pub fn succeed(&self, arguments: &str) -> String {
         let output = self.run(arguments);
         let stderr = String::from_utf8(output.stderr).expect("UTF-8");
         assert!(output.status.success(), "{arguments}: {stderr}");
@@ -64,7 +64,7 @@ impl Place {
     }
 
     /// What `analyze` says of a source, without where each record was read.
-    fn answer(&self, source: &str) -> Value {
+    pub fn answer(&self, source: &str) -> Value {
         let output = self.run(&format!("analyze -q -o json --all-launches {source}"));
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let mut answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -77,7 +77,7 @@ impl Place {
     }
 
     /// Every file below a directory, with its bytes.
-    fn files(&self, directory: &str) -> BTreeMap<String, Vec<u8>> {
+    pub fn files(&self, directory: &str) -> BTreeMap<String, Vec<u8>> {
         let root = self.path(directory);
         walkdir::WalkDir::new(&root)
             .into_iter()
@@ -96,7 +96,7 @@ impl Place {
     }
 }
 
-fn samples() -> Vec<String> {
+pub fn samples() -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample-logs");
     let mut names: Vec<String> = fs::read_dir(root)
         .expect("the samples can be listed")
@@ -270,7 +270,7 @@ fn an_interrupted_run_goes_on_wherever_it_stopped() {
             place.write(&format!("cut/{name}"), bytes);
         }
         place.write("cut/manifest.jsonl", &manifest[..cut]);
-        place.write("cut/records/.keytrail-left", "half a part");
+        place.write("cut/records/.keytrail-extract-left", "half a part");
         place.fail("extract sample-logs --out cut --part-bytes 16k", &["--resume", "--force"]);
         place.succeed("extract sample-logs --out cut --part-bytes 16k --resume -j3");
         assert!(place.files("cut") == whole, "cut at {cut}");
@@ -278,6 +278,20 @@ fn an_interrupted_run_goes_on_wherever_it_stopped() {
     let stderr = place.succeed("extract sample-logs --out whole --part-bytes 16k --resume");
     assert!(stderr.contains("complete already"), "{stderr}");
     assert!(place.files("whole") == whole);
+}
+
+#[test]
+fn a_run_that_was_killed_before_it_had_a_manifest_is_begun_again() {
+    let place = Place::new();
+    place.succeed("extract sample-logs/01-healthy --out whole");
+    fs::create_dir_all(place.path("out/records")).expect("a directory");
+    place.write("out/.keytrail-extract-x", "{\"keytrailManif");
+    place.succeed("extract sample-logs/01-healthy --out out --resume");
+    assert!(place.files("out") == place.files("whole"));
+    // Who has such a name in a directory of their own keeps it.
+    place.write("mine/.keytrail-extract-x/notes", "mine");
+    place.fail("extract sample-logs/01-healthy --out mine --force", &["no extract"]);
+    assert_eq!(place.files("mine").len(), 1);
 }
 
 #[test]
@@ -315,9 +329,11 @@ fn a_killed_run_goes_on_without_loss_or_copies() {
         std::thread::sleep(Duration::from_millis(20 + 15 * round));
         // It may be over already.
         let _ = child.kill();
-        if child.wait().expect("it ends").success() {
+        let status = child.wait().expect("it ends");
+        if status.success() {
             break;
         }
+        assert_eq!(status.code(), None, "after {kills} kills, the next run refuses");
         kills += 1;
     }
     assert!(kills > 0, "no run was killed");

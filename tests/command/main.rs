@@ -2,6 +2,8 @@
 
 mod exports;
 mod extract;
+#[cfg(feature = "parquet")]
+mod extract_parquet;
 mod filters;
 mod keytrail;
 mod manifests;

@@ -1,10 +1,11 @@
 //! Downloads objects before a reader asks for them, as many at a time as a far store needs, in bounded memory.
 //!
 //! Targets come in, in any order; each is a [`Fetch`] of its own. Downloads are begun in the order in which readers open
-//! objects ([`reading_order`]); an object that is opened out of turn is begun at once, so that
-//! no order can lock readers and downloads against each other.
+//! objects ([`reading_order`], unless they say otherwise); an object that is opened out of turn is begun at once, so that
+//! no order can lock readers and downloads against each other. What nobody can open any more is not downloaded.
 
 use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Handle;
@@ -31,8 +32,10 @@ const PIECES_MAX: usize = 8;
 /// Downloads in a reader's order; shared by its objects.
 struct Prefetch {
     handle: Handle,
-    /// Until the first object is opened.
+    /// As listed; until the first object is opened.
     queue: Mutex<Option<Vec<Arc<Entry>>>>,
+    /// Whether readers open objects as they are listed.
+    is_as_listed: AtomicBool,
     downloads: Arc<Semaphore>,
     waiting_bytes: Arc<Semaphore>,
 }
@@ -81,11 +84,10 @@ pub(super) fn prefetched(
         .into_iter()
         .map(|target| Arc::new(Entry { target, slot: Mutex::new(Slot::Waiting) }))
         .collect();
-    let order = reading_order(entries.iter().map(|entry| Some(entry.target.listed.size)));
-    let queue = order.into_iter().map(|index| Arc::clone(&entries[index])).collect();
     let prefetch = Arc::new(Prefetch {
         handle: session.runtime().handle().clone(),
-        queue: Mutex::new(Some(queue)),
+        queue: Mutex::new(Some(entries.clone())),
+        is_as_listed: AtomicBool::new(false),
         downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
         waiting_bytes: Arc::new(Semaphore::new(WAITING_BYTES_MAX as usize)),
     });
@@ -102,7 +104,11 @@ impl Prefetch {
     /// Begins the downloads, with the first object that is opened.
     fn begin(&self) {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(queue) = queue {
+        if let Some(mut queue) = queue {
+            if !self.is_as_listed.load(Ordering::Relaxed) {
+                let order = reading_order(queue.iter().map(|entry| Some(entry.target.listed.size)));
+                queue = order.into_iter().map(|index| Arc::clone(&queue[index])).collect();
+            }
             let (downloads, waiting_bytes) = (Arc::clone(&self.downloads), Arc::clone(&self.waiting_bytes));
             self.handle.spawn(run_ahead(queue, downloads, waiting_bytes));
         }
@@ -111,6 +117,10 @@ impl Prefetch {
 
 async fn run_ahead(queue: Vec<Arc<Entry>>, downloads: Arc<Semaphore>, waiting_bytes: Arc<Semaphore>) {
     for entry in queue {
+        // Its reader is gone without having opened it.
+        if Arc::strong_count(&entry) == 1 {
+            continue;
+        }
         let size = entry.target.listed.size;
         let share = if size > WHOLE_BYTES_MAX {
             LARGE_BYTES
@@ -188,6 +198,14 @@ impl Fetch for RemoteObject {
         // An object that cannot be had is told at once.
         reader.receive()?;
         Ok(Box::new(reader))
+    }
+
+    fn revision(&self) -> Option<String> {
+        self.entry.target.listed.etag.as_ref().map(|etag| format!("etag:{etag}"))
+    }
+
+    fn expect_listed_order(&self) {
+        self.prefetch.is_as_listed.store(true, Ordering::Relaxed);
     }
 }
 
