@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::object::{ObjectReader, WHOLE_BYTES_MAX};
 use super::{Fate, Place, Progress, Quiet, ReadOptions, Reading, RecordSink};
 use crate::event::{Coverage, Event, EventParser, ParseError, Parsed};
-use crate::source::SourceObject;
+use crate::source::{SourceObject, reading_order};
 
 /// Reads `objects`: their relevant events and what was covered.
 pub fn read(objects: &[SourceObject], options: &ReadOptions, progress: &dyn Progress) -> Reading {
@@ -32,9 +32,7 @@ pub fn read_with<S: RecordSink>(
     sink: impl Fn() -> S + Sync,
 ) -> (Vec<S>, Coverage) {
     progress.begin(objects.len() as u64, objects.iter().map(|object| object.size).sum());
-    let mut order: Vec<usize> = (0..objects.len()).collect();
-    // An object of unknown size may be the largest of all.
-    order.sort_by_key(|index| std::cmp::Reverse(objects[*index].size.unwrap_or(u64::MAX)));
+    let order = reading_order(objects.iter().map(|object| object.size));
     // Large objects that are fewer than the workers leave some of them idle, unless each takes two threads.
     let large = objects.iter().filter(|object| object.size.is_none_or(|size| size > WHOLE_BYTES_MAX as u64));
     let is_pipelined = large.count() < options.jobs;

@@ -6,6 +6,7 @@ use super::Outcome;
 use super::arguments::{Analyze, Format, OutputArguments};
 use super::pipeline::{self, Answer};
 use super::progress::Bar;
+use super::sources::{self, Sources};
 use super::{explain, manifest, output};
 use crate::correlate::KeyVerdict;
 use crate::report::{self, Style};
@@ -15,17 +16,23 @@ pub(super) fn run(arguments: &Analyze, is_quiet: bool) -> anyhow::Result<Outcome
     manifest::check_standard_input(&arguments.sources, &arguments.keys)?;
     let question = pipeline::question(&arguments.window, &arguments.filter, &arguments.keys)?;
     output::check(&arguments.output)?;
-    let objects = pipeline::list(&arguments.sources)?;
+    let sources =
+        Sources::list(&arguments.sources, &arguments.aws, &question.filter, &arguments.keys, is_quiet)?;
     let bar = Bar::new(is_quiet);
     let options = pipeline::read_options(&arguments.reading);
-    let answer = pipeline::answer(&objects, &options, &question, &bar);
+    let answer = pipeline::answer(&sources.objects, &options, &question, &bar);
     bar.finish();
-    let next = explain::next_command(&answer.case, &arguments.sources, &arguments.keys);
+    sources.check(&answer.case)?;
+    let next = explain::next_command(&answer.case, &arguments.sources, &arguments.keys).map(|command| {
+        command
+            + &sources::narrowing(&arguments.sources, &arguments.window, &arguments.filter, &arguments.aws)
+    });
     let next: Vec<&str> = next.iter().map(String::as_str).collect();
     conclude(&answer, &arguments.output, is_quiet, &next)?;
     if !is_quiet {
         manifest::write_summary(&question.expectations, &answer.case)?;
     }
+    sources.conclude(&answer.case, is_quiet)?;
     let is_lossy = !answer.case.coverage.losses.is_empty();
     let is_too_severe = arguments.fail_on.is_some_and(|limit| {
         // A wrong key is wrong even where no rule can say where it came from.

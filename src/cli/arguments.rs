@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::output::Export;
+use super::sources::AwsArguments;
 use crate::event::{KeyArn, Text, is_key_id};
 use crate::report::Table;
 use crate::rules::Severity;
@@ -30,6 +31,7 @@ const EXAMPLES: &str = "Examples:
   keytrail demo
   keytrail analyze ./AWSLogs
   keytrail analyze ./AWSLogs --since 2d --nodepool default
+  keytrail analyze s3://my-trail-bucket --since 6h --region eu-west-1 --profile log-archive
   keytrail explain i-0123456789abcdef0 ./AWSLogs
   keytrail analyze ./AWSLogs --expect-key alias/karpenter-ebs-key -o json > case.json
   aws cloudtrail lookup-events --output json | keytrail analyze -";
@@ -65,7 +67,7 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct Analyze {
-    /// Directories or files with CloudTrail records, or `-` for standard input.
+    /// Directories or files with CloudTrail records, `s3://bucket/prefix`, or `-` for standard input.
     ///
     /// Any container: log files as CloudTrail delivers them, JSON lines, LookupEvents pages, EventBridge
     /// events, CloudWatch Logs payloads; plain, gzip or zstd.
@@ -81,6 +83,8 @@ pub(super) struct Analyze {
     pub(super) output: OutputArguments,
     #[command(flatten)]
     pub(super) reading: ReadingArguments,
+    #[command(flatten)]
+    pub(super) aws: AwsArguments,
     /// Exit with 1 if any finding is at least this severe; a key other than expected counts as high.
     #[arg(long, value_name = "SEVERITY", value_parser = parse_severity)]
     pub(super) fail_on: Option<Severity>,
@@ -92,7 +96,8 @@ pub(super) struct Explain {
     /// one.
     #[arg(value_name = "SUBJECT")]
     pub(super) subject: String,
-    /// Directories or files with CloudTrail records, or `-` for standard input: as for `analyze`.
+    /// Directories or files with CloudTrail records, `s3://bucket/prefix`, or `-` for standard input: as for
+    /// `analyze`.
     #[arg(required = true, value_name = "SOURCE")]
     pub(super) sources: Vec<PathBuf>,
     #[command(flatten)]
@@ -106,6 +111,8 @@ pub(super) struct Explain {
     pub(super) output: ExplanationFormat,
     #[command(flatten)]
     pub(super) reading: ReadingArguments,
+    #[command(flatten)]
+    pub(super) aws: AwsArguments,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -165,10 +172,10 @@ pub(super) struct WindowArguments {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Which nodes")]
 pub(super) struct FilterArguments {
-    /// Nodes of this account; repeatable, as are the filters below.
+    /// Nodes of this account; repeatable, as are the filters below. In S3, only its trail is read.
     #[arg(long, value_name = "ACCOUNT")]
     pub(super) account: Vec<Text>,
-    /// Nodes of this region.
+    /// Nodes of this region. In AWS, only its trail is read.
     #[arg(long, value_name = "REGION")]
     pub(super) region: Vec<Text>,
     /// Nodes of this cluster.

@@ -11,6 +11,7 @@ use super::manifest;
 use super::output::{TOOL, layout};
 use super::pipeline::{self, Answer};
 use super::progress::Bar;
+use super::sources::Sources;
 use crate::correlate::{Case, KeyVerdict, Node};
 use crate::report::{self, Explanation, Style, SubjectError};
 
@@ -19,11 +20,14 @@ pub(super) fn run(arguments: &Explain, is_quiet: bool) -> anyhow::Result<Outcome
     let mut question = pipeline::question(&arguments.window, &arguments.filter, &arguments.keys)?;
     // Who asks for an instance by its id wants it whoever launched it.
     question.filter.all_launches = true;
-    let objects = pipeline::list(&arguments.sources)?;
+    let sources =
+        Sources::list(&arguments.sources, &arguments.aws, &question.filter, &arguments.keys, is_quiet)?;
     let bar = Bar::new(is_quiet);
     let options = pipeline::read_options(&arguments.reading);
-    let answer = pipeline::answer(&objects, &options, &question, &bar);
+    let answer = pipeline::answer(&sources.objects, &options, &question, &bar);
     bar.finish();
+    sources.check(&answer.case)?;
+    sources.conclude(&answer.case, is_quiet)?;
     let Answer { case, findings } = &answer;
     let subject = match report::find_subject(case, &arguments.subject) {
         Ok(subject) => subject,
@@ -138,7 +142,7 @@ fn quoted_path(path: &Path) -> String {
 }
 
 /// A word of the shell: as it is where nothing in it means anything to the shell, else in single quotes.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:=@%+,".contains(&byte);
     if !word.is_empty() && word.bytes().all(is_plain) {
         return word.to_owned();

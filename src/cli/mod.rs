@@ -12,6 +12,7 @@ mod output;
 mod pipeline;
 mod progress;
 mod rules;
+mod sources;
 mod window;
 
 use std::io::{self, Write};

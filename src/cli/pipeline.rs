@@ -1,14 +1,12 @@
 //! From sources to the answer: the same steps for every command.
 
-use std::path::PathBuf;
-
 use super::arguments::{FilterArguments, KeyArguments, ReadingArguments, WindowArguments};
 use super::{manifest, window};
 use crate::archive::{self, Progress, ReadOptions};
 use crate::correlate::{Case, Evidence, Expectations, Filter, Question, correlate};
 use crate::event::Timestamp;
 use crate::rules::{self, Finding};
-use crate::source::{SourceObject, disk};
+use crate::source::SourceObject;
 
 /// What the evidence says.
 pub(super) struct Answer {
@@ -31,15 +29,6 @@ pub(super) fn answer(
     let case = correlate(evidence, coverage, question);
     let findings = rules::evaluate(&case);
     Answer { case, findings }
-}
-
-/// All objects of all sources.
-pub(super) fn list(sources: &[PathBuf]) -> anyhow::Result<Vec<SourceObject>> {
-    let mut objects = Vec::new();
-    for source in sources {
-        objects.extend(disk::list(source)?);
-    }
-    Ok(objects)
 }
 
 /// The question that the arguments ask.

@@ -17,7 +17,8 @@ pub(super) struct Window {
 pub(super) fn read(arguments: &WindowArguments, now: Timestamp) -> anyhow::Result<Window> {
     let mut window = Window::default();
     if let Some(text) = &arguments.since {
-        window.from = Some(Timestamp::from_second(now.second() - seconds(text)?));
+        let seconds = seconds(text).with_context(|| format!("--since {text}"))?;
+        window.from = Some(Timestamp::from_second(now.second() - seconds));
     }
     if let Some(text) = &arguments.from {
         window.from = Some(time(text).with_context(|| format!("--from {text}"))?);
@@ -41,13 +42,18 @@ fn time(text: &str) -> anyhow::Result<Timestamp> {
     })
 }
 
+/// `--lookback` in seconds; may be nothing.
+pub(super) fn lookback(text: &str) -> Result<i64, String> {
+    if text.trim() == "0" { Ok(0) } else { seconds(text).map_err(|error| format!("{error:#}")) }
+}
+
 fn seconds(text: &str) -> anyhow::Result<i64> {
-    let hint = || format!("--since {text}: not a duration: write 30m, 2h, 7d or \"1 week\"");
+    let hint = || "not a duration: write 30m, 2h, 7d or \"1 week\"";
     // The calendar library's own words are about its interface. Months and years have no fixed length.
     let span: Span = text.trim().parse().ok().with_context(hint)?;
     let seconds = span.total((Unit::Second, SpanRelativeTo::days_are_24_hours())).ok().with_context(hint)?;
     if seconds <= 0.0 {
-        bail!("--since {text}: a duration must be longer than nothing");
+        bail!("a duration must be longer than nothing");
     }
     #[expect(clippy::cast_possible_truncation, reason = "a span is at most 20,000 years")]
     Ok(seconds as i64)

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use super::SourceObject;
+use super::{INCOMPLETE_DIRECTORY, SourceObject};
 
 /// Why a path gives no objects.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +59,8 @@ pub fn list(path: &Path) -> Result<Vec<SourceObject>, ListError> {
         return Ok(vec![object]);
     }
     let mut objects = Vec::new();
-    for entry in WalkDir::new(path).follow_links(true) {
+    let walk = WalkDir::new(path).follow_links(true).into_iter();
+    for entry in walk.filter_entry(|entry| entry.file_name() != INCOMPLETE_DIRECTORY) {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) if error.loop_ancestor().is_some() => continue,
@@ -116,6 +117,15 @@ mod tests {
             .map(|object| std::io::read_to_string(object.open().expect("opens")).expect("reads"))
             .collect();
         assert_eq!(read, ["a.json", "b/1.json", "b/2.json", "c/d/e/0.json.gz"]);
+    }
+
+    #[test]
+    fn downloads_that_an_interrupted_run_left_unfinished_are_no_logs() {
+        let directory = tempfile::tempdir().expect("a directory");
+        fs::create_dir(directory.path().join(".keytrail-incomplete")).expect("a directory");
+        fs::write(directory.path().join(".keytrail-incomplete/1"), "{").expect("a file");
+        fs::write(directory.path().join("a.json"), "{}").expect("a file");
+        assert_eq!(names(directory.path()), ["a.json"]);
     }
 
     #[test]

@@ -4,8 +4,11 @@
 //! Nothing here looks into the bytes: whether an object is a log is for `archive` to find out, and
 //! the kinds of source must differ nowhere above this module.
 
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod disk;
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Cursor, Read};
@@ -33,6 +36,22 @@ enum Place {
     StandardInput,
     Memory(Arc<[u8]>),
     Remote(Arc<dyn Fetch>),
+}
+
+/// The directory in which downloads are written until they are whole; nothing in it is a log.
+pub const INCOMPLETE_DIRECTORY: &str = ".keytrail-incomplete";
+
+/// The order in which readers open objects of these sizes: the largest first, so that no large one is begun
+/// last. An object of unknown size may be the largest of all.
+#[must_use]
+pub fn reading_order(sizes: impl IntoIterator<Item = Option<u64>>) -> Vec<usize> {
+    let mut order: Vec<(Reverse<u64>, usize)> = sizes
+        .into_iter()
+        .enumerate()
+        .map(|(index, size)| (Reverse(size.unwrap_or(u64::MAX)), index))
+        .collect();
+    order.sort_unstable();
+    order.into_iter().map(|(_, index)| index).collect()
 }
 
 /// Opens an object of a remote store.
@@ -76,6 +95,12 @@ impl SourceObject {
         Self { uri: uri.into(), size, is_named_as_log: has_log_name(uri), place: Place::Remote(fetch) }
     }
 
+    /// An object or folder that is known by its name to hold no records: it counts as skipped and is never read.
+    #[must_use]
+    pub fn passed_over(uri: &str) -> Self {
+        Self { is_named_as_log: false, ..Self::memory(uri, Vec::new()) }
+    }
+
     /// Begins reading the object from its start.
     ///
     /// # Errors
@@ -113,7 +138,7 @@ pub fn has_log_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{SourceObject, has_log_name};
+    use super::{SourceObject, has_log_name, reading_order};
     use std::io::Read;
 
     #[test]
@@ -126,6 +151,12 @@ mod tests {
         for name in ["README.md", "flows.csv", "json", "dir.json/README", "logs.tar.gz", ""] {
             assert!(!has_log_name(name), "{name}");
         }
+    }
+
+    #[test]
+    fn the_largest_objects_are_read_first_and_equal_ones_in_their_order() {
+        let sizes = [Some(5), Some(9), None, Some(5), Some(0), Some(9)];
+        assert_eq!(reading_order(sizes), [2, 1, 5, 0, 3, 4]);
     }
 
     #[test]

@@ -1,0 +1,197 @@
+//! What the user names as SOURCE -> objects to read, wherever they are; and what is to be said about it.
+//!
+//! Paths and URIs come in with the filters; the objects go out in the order of the sources. AWS is asked only if a source
+//! is there. Filters choose what is listed in AWS, with the margins that are documented in `docs/aws.md`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use clap::Args;
+
+use super::arguments::{FilterArguments, KeyArguments, WindowArguments};
+use super::explain::quoted;
+use super::window;
+use crate::correlate::{Case, Filter};
+use crate::event::Text;
+use crate::source::SourceObject;
+#[cfg(not(feature = "aws"))]
+use crate::source::disk;
+
+/// How to reach AWS, and what to read there.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "AWS")]
+pub(super) struct AwsArguments {
+    /// Profile of the AWS configuration.
+    #[arg(long, value_name = "NAME")]
+    pub(super) profile: Option<String>,
+    /// Role to assume, such as the log archive account's reader.
+    #[arg(long, value_name = "ARN")]
+    pub(super) role_arn: Option<String>,
+    /// External id that the role's trust policy asks for.
+    #[arg(long, value_name = "ID", requires = "role_arn")]
+    pub(super) external_id: Option<String>,
+    /// Another endpoint than AWS's own.
+    #[arg(long, value_name = "URL")]
+    pub(super) endpoint_url: Option<String>,
+    /// You pay for what is read from the bucket.
+    #[arg(long)]
+    pub(super) requester_pays: bool,
+    /// How long before --since or --from to read, for launch templates, aliases and policies of then.
+    #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = window::lookback)]
+    pub(super) lookback: Option<i64>,
+    /// With --account: read this account's logs too, such as those of the keys' owner; repeatable.
+    #[arg(long, value_name = "ACCOUNT")]
+    pub(super) key_account: Vec<Text>,
+    /// Keep what is downloaded in this directory; it is a SOURCE too.
+    #[arg(long, value_name = "DIR")]
+    pub(super) save_to: Option<PathBuf>,
+}
+
+impl AwsArguments {
+    /// These arguments as words of a command line, each with a blank before it.
+    pub(super) fn words(&self) -> String {
+        let texts = [
+            ("--profile", self.profile.as_deref()),
+            ("--role-arn", self.role_arn.as_deref()),
+            ("--external-id", self.external_id.as_deref()),
+            ("--endpoint-url", self.endpoint_url.as_deref()),
+        ];
+        let mut words = String::new();
+        for (option, text) in texts {
+            if let Some(text) = text {
+                words.push_str(&format!(" {option} {}", quoted(text)));
+            }
+        }
+        if self.requester_pays {
+            words.push_str(" --requester-pays");
+        }
+        for account in &self.key_account {
+            words.push_str(&format!(" --key-account {}", quoted(account)));
+        }
+        words
+    }
+}
+
+/// What narrows and reaches sources in AWS, as words of a command line: without them the next command would read
+/// whole buckets. Nothing where all sources are on disk.
+pub(super) fn narrowing(
+    sources: &[PathBuf],
+    window: &WindowArguments,
+    filter: &FilterArguments,
+    aws: &AwsArguments,
+) -> String {
+    if !sources.iter().any(|source| is_in_aws(source)) {
+        return String::new();
+    }
+    let window = [("--since", &window.since), ("--from", &window.from), ("--to", &window.to)];
+    let mut words = String::new();
+    for (option, text) in window {
+        if let Some(text) = text {
+            words.push_str(&format!(" {option} {}", quoted(text)));
+        }
+    }
+    for (option, list) in [("--account", &filter.account), ("--region", &filter.region)] {
+        for text in list {
+            words.push_str(&format!(" {option} {}", quoted(text)));
+        }
+    }
+    words + &aws.words()
+}
+
+/// Whether a source is in AWS.
+pub(super) fn is_in_aws(source: &Path) -> bool {
+    source.to_str().is_some_and(|source| source.starts_with("s3://"))
+}
+
+/// The objects of all sources.
+pub(super) struct Sources {
+    /// In the order of the sources.
+    pub(super) objects: Vec<SourceObject>,
+    #[cfg(feature = "aws")]
+    remote: Option<remote::Remote>,
+}
+
+impl Sources {
+    /// Lists everything.
+    pub(super) fn list(
+        sources: &[PathBuf],
+        aws: &AwsArguments,
+        filter: &Filter,
+        keys: &KeyArguments,
+        is_quiet: bool,
+    ) -> anyhow::Result<Self> {
+        #[cfg(feature = "aws")]
+        {
+            let (objects, remote) = remote::list(sources, aws, filter, keys, is_quiet)?;
+            Ok(Self { objects, remote })
+        }
+        #[cfg(not(feature = "aws"))]
+        {
+            let _ = (aws, filter, keys, is_quiet);
+            if let Some(source) = sources.iter().find(|source| is_in_aws(source)) {
+                bail!("{}: this keytrail was built without AWS (feature `aws`)", source.display());
+            }
+            let mut objects = Vec::new();
+            for source in sources {
+                objects.extend(disk::list(source)?);
+            }
+            Ok(Self { objects })
+        }
+    }
+
+    /// Ends a run that could read nothing of what it found in AWS: no answer is better than an empty one.
+    pub(super) fn check(&self, case: &Case) -> anyhow::Result<()> {
+        let (records, failed) = (case.coverage.records.read, case.coverage.objects.failed);
+        let is_remote = |loss: &&crate::event::Loss| is_in_aws(Path::new(&*loss.object));
+        if records == 0
+            && failed > 0
+            && let Some(loss) = case.coverage.losses.iter().find(is_remote)
+        {
+            bail!(
+                "none of the objects could be read ({failed} failed), such as {}: {}",
+                loss.object,
+                loss.detail
+            );
+        }
+        Ok(())
+    }
+
+    /// Says how it went in AWS, and ends the saving.
+    pub(super) fn conclude(&self, case: &Case, is_quiet: bool) -> anyhow::Result<()> {
+        #[cfg(feature = "aws")]
+        if let Some(remote) = &self.remote {
+            remote.conclude(case, is_quiet)?;
+        }
+        #[cfg(not(feature = "aws"))]
+        let _ = (case, is_quiet);
+        Ok(())
+    }
+}
+
+#[cfg(feature = "aws")]
+mod remote;
+
+#[cfg(test)]
+mod tests {
+    use super::{AwsArguments, is_in_aws};
+
+    #[test]
+    fn a_source_in_aws_is_told_by_its_scheme() {
+        assert!(is_in_aws("s3://logs/AWSLogs".as_ref()));
+        for path in ["./s3://logs", "s3", "logs/s3:", "-", ""] {
+            assert!(!is_in_aws(path.as_ref()), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_way_to_aws_is_given_again_in_the_next_command() {
+        let aws = AwsArguments {
+            profile: Some("log archive".to_owned()),
+            requester_pays: true,
+            key_account: vec!["444455556666".into()],
+            ..AwsArguments::default()
+        };
+        assert_eq!(aws.words(), " --profile 'log archive' --requester-pays --key-account 444455556666");
+        assert_eq!(AwsArguments::default().words(), "");
+    }
+}
