@@ -13,7 +13,7 @@ use super::tree::{Source, Tree, Value};
 use super::{MANIFEST_BYTES_MAX, Manifest, ManifestError};
 
 /// Values of one text, aliases followed.
-const VALUES_MAX: usize = 2_000_000;
+const VALUES_MAX: usize = 500_000;
 /// Values that aliases may add.
 const REPEATED_VALUES_MAX: usize = 100_000;
 /// Documents of one text.
