@@ -9,7 +9,7 @@ use super::progress::Bar;
 use super::sources::{self, Sources};
 use super::{explain, manifest, output};
 use crate::correlate::KeyVerdict;
-use crate::report::{self, Style};
+use crate::report;
 use crate::rules::Severity;
 
 pub(super) fn run(arguments: &Analyze, is_quiet: bool) -> anyhow::Result<Outcome> {
@@ -29,10 +29,10 @@ pub(super) fn run(arguments: &Analyze, is_quiet: bool) -> anyhow::Result<Outcome
     });
     let next: Vec<&str> = next.iter().map(String::as_str).collect();
     conclude(&answer, &arguments.output, is_quiet, &next)?;
+    sources.conclude(&answer.case, is_quiet)?;
     if !is_quiet {
         manifest::write_summary(&question.expectations, &answer.case)?;
     }
-    sources.conclude(&answer.case, is_quiet)?;
     let is_lossy = !answer.case.coverage.losses.is_empty();
     let is_too_severe = arguments.fail_on.is_some_and(|limit| {
         // A wrong key is wrong even where no rule can say where it came from.
@@ -63,7 +63,7 @@ pub(super) fn conclude(
         if matches!(output.output, Format::Table | Format::Wide) {
             writeln!(err)?;
         }
-        report::write_summary(&mut err, &answer.case, next_commands, Style::coloured())?;
+        report::write_summary(&mut err, &answer.case, next_commands, output::layout_of_messages())?;
     }
     Ok(())
 }
