@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 
-use super::{AwsArguments, is_in_aws};
+use super::{AwsArguments, NothingListed, is_in_aws};
 use crate::cli::arguments::KeyArguments;
 use crate::correlate::{Case, Filter};
 use crate::event::{KeyArn, Text, Timestamp};
@@ -63,7 +63,7 @@ pub(super) fn list(
                 0 => "holds no objects; is the prefix right?",
                 _ => "holds no objects of these accounts, regions and days; widen the filters, or --lookback",
             };
-            bail!("{uri}: {hint}");
+            bail!(NothingListed(format!("{uri}: {hint}")));
         }
         remote.left_out += listing.left_out();
         listings.push(listing);
