@@ -4,7 +4,7 @@
 //! Data flows one way, and a lower layer never imports an upper one:
 //!
 //! ```text
-//! event -> archive (fed by source) -> correlate -> rules -> verify -> report -> cli
+//! event -> archive (fed by source) -> correlate (with policy, manifest) -> rules -> verify -> report -> cli
 //! ```
 //!
 //! `ARCHITECTURE.md` in the repository is the map.

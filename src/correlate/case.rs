@@ -223,7 +223,7 @@ pub enum KeyVerdict {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum KeyOrigin {
-    /// The launch template or node class names it.
+    /// The launch template, or where that is not known the node class, names it.
     Configured,
     /// `alias/aws/ebs`.
     AwsManaged,

@@ -99,7 +99,7 @@ impl Manifest {
     pub(super) fn add_launch_template(&mut self, template: LaunchTemplate) -> Result<(), ManifestError> {
         let known = self.launch_templates.iter().find(|known| match (&known.id, &template.id) {
             (Some(known), Some(id)) => known == id,
-            _ => known.name.is_some() && known.name == template.name,
+            _ => **known == template || known.name.is_some() && known.name == template.name,
         });
         let Some(known) = known else {
             within_limit(self.launch_templates.len(), &template.position)?;

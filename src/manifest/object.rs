@@ -148,7 +148,13 @@ impl<'a> Reader<'a> {
             NodeClassKind::AutoModeNodeClass => settings.auto_mode_storage(spec)?,
             _ => settings.mappings(spec)?,
         };
-        if let (None, Some(directive)) = (&unread, directives.first()) {
+        let directive = match kind {
+            NodeClassKind::AutoModeNodeClass => {
+                directive_within(directives, tree, &["spec", "ephemeralStorage"])
+            }
+            _ => directive_within(directives, tree, &["spec", "blockDeviceMappings"]),
+        };
+        if let (None, Some(directive)) = (&unread, directive) {
             unread = Some(directive.text.as_str().into());
             let message = format!("a template directive stands for a part of {}", settings.owner);
             let at = self.source.position(directive.line, 1);
@@ -244,7 +250,10 @@ impl<'a> Reader<'a> {
                 ami_family: ami_family(provider),
                 mappings,
                 launch_template: launch_template(provider),
-                unread: unread.or_else(|| Some(directives.first()?.text.as_str().into())),
+                unread: unread.or_else(|| {
+                    let path = ["spec", "provider", "blockDeviceMappings"];
+                    Some(directive_within(directives, tree, &path)?.text.as_str().into())
+                }),
             };
             self.add_node_class(class)?;
         }
@@ -265,6 +274,21 @@ impl Mapping {
             position,
         }
     }
+}
+
+/// The first directive in the lines of a field, or of as much of the path to it as there is: it may stand for
+/// the rest.
+fn directive_within<'a>(directives: &'a [Directive], object: &Tree, path: &[&str]) -> Option<&'a Directive> {
+    let mut lines = 0..u32::MAX;
+    let mut tree = Some(object);
+    for name in path {
+        let Some(own) = tree.and_then(|tree| tree.lines_of(name)) else {
+            break;
+        };
+        lines = own.start..own.end.min(lines.end);
+        tree = tree.and_then(|tree| tree.get(name));
+    }
+    directives.iter().find(|directive| lines.contains(&directive.line))
 }
 
 /// `amiFamily`, or the family of an alias such as `bottlerocket@latest`.

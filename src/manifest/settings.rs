@@ -1,6 +1,6 @@
 //! Settings of volumes: block device mappings, encryption, keys. The same fields in every era of Karpenter.
 
-use super::tree::{Source, Tree, Value};
+use super::tree::{Field, Source, Tree, Value};
 use super::{Encryption, KeyForm, KeySetting, Manifest, ManifestError, Mapping, NoteKind, Position};
 use crate::event::Text;
 
@@ -205,12 +205,9 @@ impl Settings<'_> {
 
     /// Kubernetes drops fields that it does not know, without a word.
     fn note_misspelt_key(&mut self, settings: &Tree) {
-        let Value::Mapping(fields) = &settings.value else {
-            return;
-        };
-        for (name, tree) in fields {
+        for Field { name, tree, .. } in settings.fields() {
             let plain = name.to_ascii_lowercase().replace(['_', '-'], "");
-            if name != "kmsKeyID" && matches!(plain.as_str(), "kmskeyid" | "kmskeyarn" | "kmskey") {
+            if *name != "kmsKeyID" && matches!(plain.as_str(), "kmskeyid" | "kmskeyarn" | "kmskey") {
                 let message =
                     format!("`{name}` in {} is no field and has no effect: it is `kmsKeyID`", self.owner);
                 self.manifest.note(NoteKind::Invalid, &self.source.at(tree), message);

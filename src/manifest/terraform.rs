@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 use self::document::{Document, Module, Resource, configured_address};
 use super::object::Reader;
 use super::settings::{Settings, truth};
-use super::tree::{Source, Tree, Value};
+use super::tree::{Field, Source, Tree, Value};
 use super::yaml;
 use super::{
     AliasSetting, Encryption, KeyForm, KeySetting, LaunchTemplate, MANIFEST_BYTES_MAX, Manifest,
@@ -288,8 +288,11 @@ fn tree(value: &Json, unknown: Option<&Json>, sensitive: Option<&Json>) -> Tree 
                     .iter()
                     .enumerate()
                     .map(|(index, item)| {
-                        let own = |marks: Option<&'_ Json>| marks.and_then(|marks| marks.get(index)).cloned();
-                        tree(item, own(unknown).as_ref(), own(sensitive).as_ref())
+                        tree(
+                            item,
+                            unknown.and_then(|marks| marks.get(index)),
+                            sensitive.and_then(|marks| marks.get(index)),
+                        )
                     })
                     .collect(),
             ),
@@ -304,15 +307,15 @@ fn object(
     unknown: Option<&Json>,
     sensitive: Option<&Json>,
 ) -> Value {
-    let own = |marks: Option<&'_ Json>, name: &str| marks.and_then(|marks| marks.get(name)).cloned();
-    let mut found: Vec<(String, Tree)> = Vec::new();
+    let mut found: Vec<Field> = Vec::new();
     for (name, value) in fields.into_iter().flatten() {
-        let tree = tree(value, own(unknown, name).as_ref(), own(sensitive, name).as_ref());
-        found.push((name.clone(), tree));
+        let unknown = unknown.and_then(|marks| marks.get(name));
+        let sensitive = sensitive.and_then(|marks| marks.get(name));
+        found.push(Field { name: name.clone(), line: 1, tree: tree(value, unknown, sensitive) });
     }
     for (name, marks) in unknown.and_then(Json::as_object).into_iter().flatten() {
         if fields.is_none_or(|fields| !fields.contains_key(name)) {
-            found.push((name.clone(), tree(&Json::Null, Some(marks), None)));
+            found.push(Field { name: name.clone(), line: 1, tree: tree(&Json::Null, Some(marks), None) });
         }
     }
     Value::Mapping(found)

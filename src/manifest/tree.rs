@@ -2,6 +2,8 @@
 //!
 //! Scalars stay the text that they are, for no setting of interest is a number.
 
+use std::ops::Range;
+
 use super::ManifestError;
 use super::position::Position;
 use super::template;
@@ -22,11 +24,20 @@ pub(super) enum Value {
     Null,
     Scalar(String),
     Sequence(Vec<Tree>),
-    Mapping(Vec<(String, Tree)>),
+    Mapping(Vec<Field>),
     /// Known only after `terraform apply`.
     AfterApply,
     /// Marked as sensitive in Terraform, and so neither compared nor shown.
     Sensitive,
+}
+
+/// One field of a mapping.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Field {
+    pub(super) name: String,
+    /// Line of the name, from 1.
+    pub(super) line: u32,
+    pub(super) tree: Tree,
 }
 
 /// Where a tree comes from.
@@ -65,11 +76,24 @@ impl Source {
 impl Tree {
     /// The value of a field; `None` if it is missing or null.
     pub(super) fn get(&self, name: &str) -> Option<&Self> {
-        let Value::Mapping(fields) = &self.value else {
-            return None;
-        };
-        let (_, tree) = fields.iter().find(|(field, _)| field == name)?;
-        (tree.value != Value::Null).then_some(tree)
+        let field = self.fields().iter().find(|field| field.name == name)?;
+        (field.tree.value != Value::Null).then_some(&field.tree)
+    }
+
+    /// Fields of a mapping.
+    pub(super) fn fields(&self) -> &[Field] {
+        match &self.value {
+            Value::Mapping(fields) => fields,
+            _ => &[],
+        }
+    }
+
+    /// The lines of a field, whatever its value: from that of its name to that of the next field's.
+    pub(super) fn lines_of(&self, name: &str) -> Option<Range<u32>> {
+        let fields = self.fields();
+        let index = fields.iter().position(|field| field.name == name)?;
+        let end = fields.get(index + 1).map_or(u32::MAX, |next| next.line);
+        Some(fields[index].line..end)
     }
 
     /// The value at the end of a path of fields.
@@ -103,9 +127,9 @@ impl Tree {
             Value::Scalar(text) => *text = template::unmask(text),
             Value::Sequence(items) => items.iter_mut().for_each(Self::unmask),
             Value::Mapping(fields) => {
-                for (name, tree) in fields {
-                    *name = template::unmask(name);
-                    tree.unmask();
+                for field in fields {
+                    field.name = template::unmask(&field.name);
+                    field.tree.unmask();
                 }
             }
             Value::Null | Value::AfterApply | Value::Sensitive => {}

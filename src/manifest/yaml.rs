@@ -9,11 +9,11 @@ use serde_saphyr::{Error, Spanned};
 
 use super::object::Reader;
 use super::template::{self, Directive};
-use super::tree::{Source, Tree, Value};
+use super::tree::{Field, Source, Tree, Value};
 use super::{MANIFEST_BYTES_MAX, Manifest, ManifestError};
 
 /// Values of one text, aliases followed.
-const VALUES_MAX: usize = 2_000_000;
+const VALUES_MAX: usize = 500_000;
 /// Values that aliases may add.
 const REPEATED_VALUES_MAX: usize = 100_000;
 /// Documents of one text.
@@ -38,7 +38,8 @@ pub(super) fn read_into(manifest: &mut Manifest, source: &Source, text: &str) ->
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let (masked, directives) = template::mask(text);
-    let is_template = masked != text;
+    // `%{`: Terraform's templatefile.
+    let is_template = masked != text || text.contains("%{ ");
     let documents = documents(&masked).map_err(|error| malformed(source, &error, is_template))?;
     let starts = document_starts(&masked);
     let mut reader = Reader::new(manifest, source);
@@ -81,7 +82,7 @@ fn malformed(source: &Source, error: &Error, is_template: bool) -> ManifestError
     let message = message.split(" at line ").next().unwrap_or_default();
     let mut message = message.replace(", set DuplicateKeyPolicy in Options if acceptable", "");
     if is_template {
-        message.push_str("; the text is a template: render it first (`helm template`)");
+        message.push_str("; the text is a template: render it first, as `helm template` does");
     }
     ManifestError::Malformed { position: source.position(line, column), message }
 }
@@ -189,13 +190,13 @@ impl<'de> Visitor<'de> for ValueVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut fields = Vec::new();
-        while let Some(name) = access.next_key::<Value>()? {
-            let name = match name {
+        while let Some(key) = access.next_key::<Tree>()? {
+            let name = match key.value {
                 Value::Scalar(name) => name,
                 // Kubernetes has no such key, but other tools' files in the same directory may.
                 _ => String::new(),
             };
-            fields.push((name, access.next_value()?));
+            fields.push(Field { name, line: key.line, tree: access.next_value()? });
         }
         Ok(Value::Mapping(fields))
     }

@@ -236,8 +236,30 @@ metadata:
     let manifest = parse(text);
     let unread: Vec<Option<&str>> =
         manifest.node_classes.iter().map(|class| class.unread.as_deref()).collect();
-    assert_eq!(unread, [Some("{{- if .Values.karpenter.enabled }}"), Some("{{ .Values.mappings }}"), None]);
+    assert_eq!(
+        unread,
+        [Some("{{- toYaml .Values.blockDeviceMappings | nindent 4 }}"), Some("{{ .Values.mappings }}"), None]
+    );
     assert_eq!(notes(&manifest, NoteKind::Unresolved).len(), 2);
+}
+
+#[test]
+fn a_directive_elsewhere_in_a_node_class_changes_nothing() {
+    let unread = |before: &str, within: &str, after: &str| {
+        let text = format!(
+            "{{{{- if .Values.on }}}}\napiVersion: karpenter.k8s.aws/v1\nkind: EC2NodeClass\nmetadata:\n  name: a\nspec:\n\
+             {before}  blockDeviceMappings:\n    - deviceName: /dev/xvda\n      ebs:\n        encrypted: true\n{within}  tags:\n{after}\
+             {{{{- end }}}}\n"
+        );
+        class(&text).unread.is_some()
+    };
+    let range = "    {{- range $key, $value := .Values.tags }}\n    {{ $key }}: {{ $value | quote }}\n    {{- end }}\n";
+    assert!(!unread("", "", range));
+    assert!(!unread("  {{- with .Values.role }}\n  role: {{ . }}\n  {{- end }}\n", "", ""));
+    let key = "        {{- if .Values.kms }}\n        kmsKeyID: {{ .Values.kms }}\n        {{- end }}\n";
+    assert!(unread("", key, range));
+    let text = "apiVersion: karpenter.k8s.aws/v1\nkind: EC2NodeClass\nmetadata:\n  name: a\nspec:\n  role: x\n  {{- include \"x\" . }}\n";
+    assert!(class(text).unread.is_some(), "it may stand for the mappings");
 }
 
 #[test]
