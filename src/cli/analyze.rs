@@ -7,12 +7,13 @@ use super::arguments::{Analyze, Format, OutputArguments};
 use super::pipeline::{self, Answer};
 use super::progress::Bar;
 use super::sources::{self, Sources};
-use super::{explain, output};
+use super::{explain, manifest, output};
 use crate::correlate::KeyVerdict;
 use crate::report::{self, Style};
 use crate::rules::Severity;
 
 pub(super) fn run(arguments: &Analyze, is_quiet: bool) -> anyhow::Result<Outcome> {
+    manifest::check_standard_input(&arguments.sources, &arguments.keys)?;
     let question = pipeline::question(&arguments.window, &arguments.filter, &arguments.keys)?;
     output::check(&arguments.output)?;
     let sources =
@@ -29,6 +30,9 @@ pub(super) fn run(arguments: &Analyze, is_quiet: bool) -> anyhow::Result<Outcome
     let next: Vec<&str> = next.iter().map(String::as_str).collect();
     conclude(&answer, &arguments.output, is_quiet, &next)?;
     sources.conclude(&answer.case, is_quiet)?;
+    if !is_quiet {
+        manifest::write_summary(&question.expectations, &answer.case)?;
+    }
     let is_lossy = !answer.case.coverage.losses.is_empty();
     let is_too_severe = arguments.fail_on.is_some_and(|limit| {
         // A wrong key is wrong even where no rule can say where it came from.

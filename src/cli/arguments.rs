@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::output::Export;
 use super::sources::AwsArguments;
-use crate::event::{KeyArn, Text};
+use crate::event::{KeyArn, Text, is_key_id};
 use crate::report::Table;
 use crate::rules::Severity;
 
@@ -198,6 +198,13 @@ pub(super) struct KeyArguments {
     /// What an alias points to, where the archive does not show it; repeatable.
     #[arg(long, value_name = "NAME=ARN", value_parser = parse_alias)]
     pub(super) alias: Vec<(Text, Text)>,
+    /// The node classes whose keys nodes should use, as YAML: EC2NodeClass, NodePool, and what they were called
+    /// before; a file, a directory, or `-` for standard input; repeatable.
+    #[arg(long, value_name = "FILE")]
+    pub(super) nodeclass: Vec<PathBuf>,
+    /// The same, with aliases and launch templates, from `terraform show -json` of a plan or a state; repeatable.
+    #[arg(long, value_name = "FILE")]
+    pub(super) terraform: Vec<PathBuf>,
 }
 
 #[derive(Debug, Default, Args)]
@@ -296,16 +303,6 @@ fn parse_key(text: &str) -> Result<Text, String> {
         return Ok(id.into());
     }
     Err("expected a key id, a key ARN, an alias (alias/NAME) or an alias ARN".to_owned())
-}
-
-/// A UUID, or `mrk-` and 32 digits for a multi-Region key.
-fn is_key_id(id: &str) -> bool {
-    let is_hexadecimal = |text: &str| text.bytes().all(|digit| digit.is_ascii_hexdigit());
-    if let Some(digits) = id.strip_prefix("mrk-") {
-        return digits.len() == 32 && is_hexadecimal(digits);
-    }
-    let groups: Vec<&str> = id.split('-').collect();
-    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12]) && groups.into_iter().all(is_hexadecimal)
 }
 
 fn parse_alias(text: &str) -> Result<(Text, Text), String> {

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 
 use super::Outcome;
 use super::arguments::{Explain, ExplanationFormat, FilterArguments, KeyArguments, WindowArguments};
+use super::manifest;
 use super::output::{TOOL, layout};
 use super::pipeline::{self, Answer};
 use super::progress::Bar;
@@ -15,6 +16,7 @@ use crate::correlate::{Case, KeyVerdict, Node};
 use crate::report::{self, Explanation, Style, SubjectError};
 
 pub(super) fn run(arguments: &Explain, is_quiet: bool) -> anyhow::Result<Outcome> {
+    manifest::check_standard_input(&arguments.sources, &arguments.keys)?;
     let mut question = pipeline::question(&arguments.window, &arguments.filter, &arguments.keys)?;
     // Who asks for an instance by its id wants it whoever launched it.
     question.filter.all_launches = true;
@@ -41,6 +43,9 @@ pub(super) fn run(arguments: &Explain, is_quiet: bool) -> anyhow::Result<Outcome
         let mut err = anstream::AutoStream::auto(io::stderr().lock());
         writeln!(err)?;
         report::write_summary(&mut err, case, &[], Style::coloured())?;
+    }
+    if !is_quiet {
+        manifest::write_notes(&question.expectations)?;
     }
     Ok(if arguments.reading.strict && is_lossy { Outcome::Inconclusive } else { Outcome::Done })
 }
@@ -104,6 +109,11 @@ pub(super) fn next_command(case: &Case, sources: &[PathBuf], keys: &KeyArguments
     }
     for (name, arn) in &keys.alias {
         words.extend(["--alias".to_owned(), quoted(&format!("{name}={arn}"))]);
+    }
+    for (option, paths) in [("--nodeclass", &keys.nodeclass), ("--terraform", &keys.terraform)] {
+        for path in paths {
+            words.extend([option.to_owned(), quoted_path(path)]);
+        }
     }
     Some(words.join(" "))
 }
@@ -185,12 +195,15 @@ mod tests {
         let keys = KeyArguments {
             expect_key: Some("alias/ebs".into()),
             alias: vec![("alias/ebs".into(), "11111111-2222-3333-4444-555555555555".into())],
+            nodeclass: vec!["default.yaml".into()],
+            terraform: vec!["plan.json".into()],
         };
         assert_eq!(
             next_command(&case(&[("i-0d", KeyVerdict::Denied)]), &["logs".into()], &keys).as_deref(),
             Some(
                 "keytrail explain i-0d logs --expect-key alias/ebs \
-                 --alias alias/ebs=11111111-2222-3333-4444-555555555555"
+                 --alias alias/ebs=11111111-2222-3333-4444-555555555555 \
+                 --nodeclass default.yaml --terraform plan.json"
             )
         );
     }

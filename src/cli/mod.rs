@@ -7,6 +7,7 @@ mod analyze;
 mod arguments;
 mod demo;
 mod explain;
+mod manifest;
 mod output;
 mod pipeline;
 mod progress;

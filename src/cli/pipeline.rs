@@ -1,7 +1,7 @@
 //! From sources to the answer: the same steps for every command.
 
 use super::arguments::{FilterArguments, KeyArguments, ReadingArguments, WindowArguments};
-use super::window;
+use super::{manifest, window};
 use crate::archive::{self, Progress, ReadOptions};
 use crate::correlate::{Case, Evidence, Expectations, Filter, Question, correlate};
 use crate::event::Timestamp;
@@ -43,6 +43,7 @@ pub(super) fn question(
         expectations: Expectations {
             key: keys.expect_key.clone(),
             aliases: keys.alias.iter().cloned().collect(),
+            manifest: manifest::read(keys)?,
         },
         filter: Filter {
             from: window.from,

@@ -71,6 +71,9 @@ pub struct Node {
     pub expected_key: Option<ExpectedKey>,
     /// The expected key of each block device mapping.
     pub expected_keys: Vec<DeviceKey>,
+    /// The keys that the launch template named at launch, where the node class of today names others.
+    #[serde(skip)]
+    pub template_keys: Vec<DeviceKey>,
     /// Volumes, sorted by role, id and key.
     pub volumes: Vec<Volume>,
     /// Keys of the launch volumes whose outcome is `used`.

@@ -1,13 +1,14 @@
-//! Which key a node should use: from a flag, else from its launch template, with aliases resolved as of the
-//! launch.
+//! Which key a node should use: from a flag, else from its node class, else from its launch template, with
+//! aliases resolved as of the launch.
 
 use std::collections::BTreeMap;
 
-use super::case::{DeviceKey, ExpectedKey, KeySource};
+use super::case::{DeviceKey, ExpectedKey, KeySource, Node, Provisioner};
 use super::history::{AWS_EBS_ALIAS, ConfiguredMappings, History};
 use super::key::{WrittenKey, is_same_key};
 use super::launches::Draft;
 use crate::event::{Detail, Event, Id, Text, Timestamp};
+use crate::manifest::{KeyForm, Manifest, Mapping, NodeClass};
 
 /// What the user says about keys.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +18,22 @@ pub struct Expectations {
     /// Aliases and their keys: alias name or alias ARN -> key id or key ARN. Asked only where the archive
     /// does not resolve an alias.
     pub aliases: BTreeMap<Text, Text>,
+    /// Node classes, node pools, launch templates and aliases of the user's own manifests. Its aliases are
+    /// asked last.
+    pub manifest: Manifest,
+}
+
+impl Expectations {
+    /// The node class that a node belongs to, by its tags.
+    #[must_use]
+    pub fn node_class_of(&self, node: &Node) -> Option<&NodeClass> {
+        let is_auto_mode = match node.provisioner {
+            Provisioner::EksAutoMode => true,
+            Provisioner::Karpenter => false,
+            Provisioner::Autoscaling | Provisioner::Other => return None,
+        };
+        self.manifest.node_class_of(is_auto_mode, node.nodeclass.as_deref(), node.nodepool.as_deref())
+    }
 }
 
 /// The configuration of one node.
@@ -26,6 +43,8 @@ pub(super) struct Configured {
     pub(super) mappings: Option<ConfiguredMappings>,
     /// Keys that the launch template names, one per EBS mapping.
     pub(super) keys: Vec<DeviceKey>,
+    /// Keys that its node class names, one per EBS mapping; `None` where no manifest holds its node class.
+    pub(super) node_class_keys: Option<Vec<DeviceKey>>,
 }
 
 /// Resolves keys for one node.
@@ -73,6 +92,7 @@ impl Resolver<'_> {
             .expectations
             .aliases
             .iter()
+            .chain(self.expectations.manifest.aliases.iter().map(|(given, setting)| (given, &setting.key)))
             .find(|(given, _)| WrittenKey::read(given, account_id, region) == alias);
         match told {
             Some((_, key)) if !is_deleted => match WrittenKey::read(key, account_id, region) {
@@ -83,21 +103,32 @@ impl Resolver<'_> {
         }
     }
 
-    /// What the launch template configures.
+    /// What the launch template and the node class configure.
     pub(super) fn configured(&self, draft: &Draft) -> Configured {
         let Some(at) = draft.node.launched_at else {
             return Configured::default();
         };
+        let mut configured = self.template(draft, at);
+        let node_class = self.expectations.node_class_of(&draft.node);
+        configured.node_class_keys = node_class.and_then(|class| self.node_class_keys(class, draft, at));
+        configured
+    }
+
+    /// What the launch template configures: as the archive holds it, else as Terraform has it.
+    fn template(&self, draft: &Draft, at: Timestamp) -> Configured {
         let template = draft.node.launch_template.as_ref();
         let named = draft
             .named_template()
             .and_then(|(name, version)| Some((self.history.template_id(name, at)?, version)));
         let known = template.map(|template| (&template.id, template.version.as_deref())).or(named);
-        let Some((id, version)) = known else {
-            return Configured::default();
-        };
-        let Some(mappings) = self.history.mappings(id, version, at) else {
-            return Configured::default();
+        let archived = known.and_then(|(id, version)| self.history.mappings(id, version, at));
+        let Some(mappings) = archived else {
+            let id = known.map(|(id, _)| &**id);
+            let name = draft.named_template().map(|(name, _)| &**name);
+            let managed = self.expectations.manifest.launch_template(id, name);
+            let keys = managed
+                .map(|template| self.mapping_keys(&template.mappings, KeySource::LaunchTemplate, draft, at));
+            return Configured { keys: keys.unwrap_or_default(), ..Configured::default() };
         };
         let keys = mappings
             .mappings
@@ -121,13 +152,55 @@ impl Resolver<'_> {
                 }
             })
             .collect();
-        Configured { mappings: Some(mappings), keys }
+        Configured { mappings: Some(mappings), keys, node_class_keys: None }
     }
 
-    /// The expected keys of a node: the flag's, else the launch template's.
+    /// The keys that a node class names; `None` where it names a launch template that no manifest holds.
+    fn node_class_keys(&self, class: &NodeClass, draft: &Draft, at: Timestamp) -> Option<Vec<DeviceKey>> {
+        let manifest = &self.expectations.manifest;
+        let mappings = match &class.launch_template {
+            Some(name) => &manifest.launch_template(None, Some(name))?.mappings,
+            None => &class.mappings,
+        };
+        let mut keys = self.mapping_keys(mappings, KeySource::NodeClass, draft, at);
+        if class.unread.is_some() || keys.is_empty() {
+            // What could not be read may name a key, which nothing resolves; what is not there names none.
+            let written = class.unread.clone();
+            keys.push(manifest_key(None, written, None, KeySource::NodeClass));
+        }
+        Some(keys)
+    }
+
+    fn mapping_keys(
+        &self,
+        mappings: &[Mapping],
+        source: KeySource,
+        draft: &Draft,
+        at: Timestamp,
+    ) -> Vec<DeviceKey> {
+        mappings
+            .iter()
+            .filter(|mapping| mapping.is_ebs)
+            .map(|mapping| {
+                let mut key = manifest_key(mapping.device.clone(), None, None, source);
+                if let Some(setting) = &mapping.kms_key {
+                    key.key.written = Some(setting.text.clone());
+                    // A placeholder is no key, whatever it looks like.
+                    if setting.form == KeyForm::Key {
+                        let (arn, events) = self.resolve(&setting.text, draft, at);
+                        key.key.key_arn = arn;
+                        key.key.evidence = self.ids(events);
+                    }
+                }
+                key
+            })
+            .collect()
+    }
+
+    /// The expected keys of a node: the flag's, else the node class's, else the launch template's.
     pub(super) fn expected(&self, draft: &Draft, configured: &Configured) -> Vec<DeviceKey> {
         let Some(written) = &self.expectations.key else {
-            return configured.keys.clone();
+            return configured.node_class_keys.as_ref().unwrap_or(&configured.keys).clone();
         };
         let (key_arn, events) = match draft.node.launched_at {
             Some(at) => self.resolve(written, draft, at),
@@ -149,6 +222,36 @@ impl Resolver<'_> {
         events.dedup();
         events.into_iter().map(|event| self.events[event as usize].event_id.clone()).collect()
     }
+}
+
+fn manifest_key(
+    device: Option<Text>,
+    written: Option<Text>,
+    key_arn: Option<Text>,
+    source: KeySource,
+) -> DeviceKey {
+    DeviceKey { device, key: ExpectedKey { written, key_arn, source, evidence: Vec::new() } }
+}
+
+/// Whether two configurations name different keys for the same device, as far as both are known. A key that
+/// holds for all devices is compared with each.
+pub(super) fn differ(one: &[DeviceKey], other: &[DeviceKey]) -> bool {
+    let is_same_device = |one: &DeviceKey, other: &DeviceKey| {
+        one.device.is_none() || other.device.is_none() || one.device == other.device
+    };
+    let is_named = |key: &ExpectedKey| key.written.as_deref().map(KeyForm::of) == Some(KeyForm::Key);
+    let differs = |one: &ExpectedKey, other: &ExpectedKey| match (&one.key_arn, &other.key_arn) {
+        (Some(one), Some(other)) => !is_same_key(one, other),
+        // An alias that nothing resolves differs from no key, and from nothing else that can be said.
+        _ => is_named(one) && other.written.is_none() || is_named(other) && one.written.is_none(),
+    };
+    let is_named_in =
+        |device: &DeviceKey, list: &[DeviceKey]| list.iter().any(|own| is_same_device(own, device));
+    one.iter().any(|one| {
+        let is_different =
+            other.iter().any(|other| is_same_device(one, other) && differs(&one.key, &other.key));
+        is_different || is_named(&one.key) && !is_named_in(one, other)
+    }) || other.iter().any(|other| is_named(&other.key) && !is_named_in(other, one))
 }
 
 /// The one key that all devices should use; `None` where they differ or none is configured.

@@ -32,7 +32,7 @@ pub use verdict::RECORDING_SECONDS_MAX;
 use hashbrown::HashMap;
 
 use crate::event::{Coverage, Event, Id, Text};
-use expectation::{Resolver, common_key};
+use expectation::{Resolver, common_key, differ};
 use launches::{Draft, Drafts};
 
 /// What is asked of the evidence.
@@ -136,6 +136,12 @@ impl Context<'_> {
         node.key_origin = deciding.map_or(KeyOrigin::Unknown, |index| found[index].key_origin);
         node.used_keys = used_keys(&found);
         node.expected_key = common_key(&expected);
+        if expected.iter().any(|device| device.key.source == KeySource::NodeClass)
+            && configured.mappings.is_some()
+            && differ(&configured.keys, &expected)
+        {
+            node.template_keys = configured.keys;
+        }
         node.expected_keys = expected;
         node.volumes = found;
         node.ended_at = termination.as_ref().map(|termination| termination.at);

@@ -73,7 +73,12 @@ pub(super) fn origin_of(
     };
     let is_key = |device: &DeviceKey| device.key.key_arn.as_ref().is_some_and(|arn| is_same_key(arn, key));
     let is_template_known = configured.mappings.is_some();
-    let named = if is_template_known { &configured.keys } else { expected };
+    // As of the launch: the launch template is what was configured then, the node class what is configured now.
+    let named = match &configured.node_class_keys {
+        _ if is_template_known => &configured.keys,
+        Some(keys) => keys,
+        None => expected,
+    };
     let refused_source = is_refused_source(resolver, found);
     if named.iter().any(is_key) && !refused_source {
         return KeyOrigin::Configured;

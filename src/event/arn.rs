@@ -56,6 +56,17 @@ impl fmt::Display for KeyArn<'_> {
     }
 }
 
+/// Whether a text is a key id: a UUID, or `mrk-` and 32 digits for a multi-Region key.
+#[must_use]
+pub fn is_key_id(text: &str) -> bool {
+    let is_hexadecimal = |text: &str| text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if let Some(digits) = text.strip_prefix("mrk-") {
+        return digits.len() == 32 && is_hexadecimal(digits);
+    }
+    let groups: Vec<&str> = text.split('-').collect();
+    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12]) && groups.into_iter().all(is_hexadecimal)
+}
+
 /// The partition that a region belongs to.
 #[must_use]
 pub fn partition_of_region(region: &str) -> &'static str {

@@ -15,7 +15,7 @@ mod record;
 mod relevance;
 mod time;
 
-pub use arn::{KeyArn, partition_of_region};
+pub use arn::{KeyArn, is_key_id, partition_of_region};
 pub use coverage::{
     Coverage, HourActivity, Loss, LossKind, ObjectCounts, RecordCounts, Scope, ScopeActivity,
 };

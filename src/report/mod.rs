@@ -11,6 +11,7 @@ mod document;
 mod explanation;
 #[cfg(test)]
 mod incident;
+mod manifest;
 mod overview;
 #[cfg(feature = "parquet")]
 mod parquet;
@@ -31,6 +32,7 @@ pub use explanation::{
     Candidate, Explanation, Subject, SubjectError, explain, find_subject, write_explanation,
     write_explanation_json, write_explanation_markdown, write_explanation_schema,
 };
+pub use manifest::{write_manifest_notes, write_manifest_summary};
 pub use overview::write_incidents;
 #[cfg(feature = "parquet")]
 pub use parquet::write_parquet;

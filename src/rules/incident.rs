@@ -177,6 +177,10 @@ fn beyond<'a>(title: &'a str, told: &str) -> &'a str {
 fn unexplained(node: &Node) -> Option<String> {
     let used = list(node.used_keys.iter().map(|key| key_name(key)), 2);
     match node.key_verdict {
+        KeyVerdict::Mismatch if !node.template_keys.is_empty() => Some(format!(
+            "Not under the expected key, but under {used}: the launch template of that time named other keys than \
+             the node class does now"
+        )),
         KeyVerdict::Mismatch => {
             Some(format!("Not under the expected key, but under {used}; the archive does not show why"))
         }

@@ -13,8 +13,9 @@ use super::rule::{Evaluate, Rule, Verdict};
 use super::tool::{who, with_tool};
 use super::view::NodeView;
 use super::wording::plain;
-use crate::correlate::WrittenKey;
+use crate::correlate::{DeviceKey, KeySource, WrittenKey};
 use crate::event::{DenialKind, Detail, Event, KeyArn, Text};
+use crate::manifest::KeyForm;
 
 pub(super) static RULE: Rule = Rule {
     id: "KT106",
@@ -100,8 +101,17 @@ fn remedy_of(view: &NodeView<'_>, deletion: Option<&Deletion<'_>>) -> Option<Rem
 /// What is wrong with where the key was looked for.
 fn place(view: &NodeView<'_>, refusal: &Refusal<'_>) -> String {
     let node = view.node;
-    let written: Vec<&str> =
-        node.expected_keys.iter().filter_map(|device| device.key.written.as_deref()).collect();
+    // A manifest may hold a placeholder in the key's place.
+    let is_known = |device: &&DeviceKey| {
+        let form = device.key.written.as_deref().map(KeyForm::of);
+        device.key.source != KeySource::NodeClass || form == Some(KeyForm::Key)
+    };
+    let written: Vec<&str> = node
+        .expected_keys
+        .iter()
+        .filter(is_known)
+        .filter_map(|device| device.key.written.as_deref())
+        .collect();
     let aliased = node.expected_keys.iter().find(|device| {
         device.key.written.as_deref().is_some_and(|written| {
             written.starts_with("alias/") || KeyArn::parse(written).is_some_and(|arn| arn.alias().is_some())

@@ -8,7 +8,7 @@ use super::remedy;
 use super::rule::{Evaluate, Rule, Verdict};
 use super::view::NodeView;
 use super::wording::{plain, span};
-use crate::correlate::{Confidence, KeyVerdict, RECORDING_SECONDS_MAX, TimelineRole};
+use crate::correlate::{Confidence, KeySource, KeyVerdict, RECORDING_SECONDS_MAX, TimelineRole};
 
 pub(super) static RULE: Rule = Rule {
     id: "KT207",
@@ -68,6 +68,9 @@ fn evaluate(view: &NodeView<'_>) -> Verdict {
     let configured = match asks {
         Some(key) => format!(" Its configuration asks for {}.", plain(key)),
         None if node.expected_keys.is_empty() => String::new(),
+        None if node.expected_keys.iter().any(|device| device.key.source == KeySource::NodeClass) => {
+            " Its node class names no key that is known.".to_owned()
+        }
         None => " Its launch template names no key.".to_owned(),
     };
     let mut missing =

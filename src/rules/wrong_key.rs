@@ -52,8 +52,9 @@ pub(super) fn judge<'a>(
     explanation.push_str(&cause.explanation);
     if let Some(root) = remedy::unlisted_root_device(view) {
         explanation.push_str(&format!(
-            " The AMI's root device is {}, which the launch template does not list.",
-            plain(root)
+            " The AMI's root device is {}, which {} does not list.",
+            plain(root),
+            configuration(view)
         ));
     }
     explanation.push_str(&view.join_words(&wrong));
@@ -135,14 +136,24 @@ fn capital(text: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
+fn source_words(source: KeySource) -> &'static str {
+    match source {
+        KeySource::Flag => "--expect-key",
+        KeySource::NodeClass => "the node class",
+        KeySource::LaunchTemplate => "the launch template",
+    }
+}
+
+/// What lists the devices of a node.
+fn configuration(view: &NodeView<'_>) -> &'static str {
+    let mut sources = view.node.expected_keys.iter().map(|device| device.key.source);
+    source_words(sources.find(|source| *source != KeySource::Flag).unwrap_or(KeySource::LaunchTemplate))
+}
+
 /// `the launch template asks for arn:… (alias/…)`.
 fn expectation(view: &NodeView<'_>, expected: &[&Text]) -> String {
     let first = view.node.expected_keys.iter().find(|device| device.key.key_arn.is_some());
-    let source = match first.map(|device| device.key.source) {
-        Some(KeySource::Flag) => "--expect-key",
-        Some(KeySource::NodeClass) => "the node class",
-        _ => "the launch template",
-    };
+    let source = first.map_or("the launch template", |device| source_words(device.key.source));
     let written =
         first.and_then(|device| device.key.written.as_deref()).filter(|written| !written.starts_with("arn:"));
     let keys = list(expected.iter().map(|key| &***key), 3);

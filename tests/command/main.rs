@@ -3,5 +3,6 @@
 mod exports;
 mod filters;
 mod keytrail;
+mod manifests;
 mod screen;
 mod sources;

@@ -17,7 +17,7 @@ fn judge(records: &[Record]) -> String {
 
 fn judge_with(records: &[Record], key: Option<&str>, aliases: &[(&str, &str)]) -> String {
     let aliases = aliases.iter().map(|(name, key)| ((*name).into(), (*key).into())).collect();
-    let expectations = Expectations { key: key.map(Into::into), aliases };
+    let expectations = Expectations { key: key.map(Into::into), aliases, ..Expectations::default() };
     judged(&case_for(records, &Question { expectations, ..Question::default() }))
 }
 

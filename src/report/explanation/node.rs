@@ -14,10 +14,11 @@ use super::{
     Verdict,
 };
 use crate::correlate::{
-    Case, Confidence, DefaultKey, KeyOrigin, KeySource, Node, Place, TimelineRef, TimelineRole, Volume,
-    VolumeOutcome, VolumeRole, WrittenKey, is_same_key,
+    Case, Confidence, DefaultKey, DeviceKey, KeyOrigin, KeySource, Node, Place, TimelineRef, TimelineRole,
+    Volume, VolumeOutcome, VolumeRole, WrittenKey, is_same_key,
 };
 use crate::event::{Denial, Detail, Event, Id, Text, Timestamp};
+use crate::manifest::KeyForm;
 use crate::report::abbreviate::{short_key, short_principal};
 use crate::report::document::timeline_entry;
 use crate::report::sentence::sentence;
@@ -304,12 +305,16 @@ fn configured_keys(node: &Node) -> Vec<ConfiguredKey> {
                 (None, _, source_of) => {
                     format!("{} names no key", source(source_of))
                 }
+                (Some(written), None, KeySource::NodeClass) if KeyForm::of(written) != KeyForm::Key => {
+                    format!("the node class has {name} in the key's place, which is no key")
+                }
                 (Some(_), None, source_of) => {
                     format!("{} names {name}; no record shows which key that is", source(source_of))
                 }
                 (Some(_), Some(_), KeySource::Flag) => format!("{name}, as given with --expect-key"),
                 (Some(_), Some(_), source_of) => format!("{name}, named by {}", source(source_of)),
             };
+            let sentence = sentence + &at_launch(node, own);
             ConfiguredKey {
                 device: own.device.clone(),
                 written: key.written.clone(),
@@ -319,6 +324,23 @@ fn configured_keys(node: &Node) -> Vec<ConfiguredKey> {
             }
         })
         .collect()
+}
+
+/// What the launch template named at launch, where that is not what the node class names now.
+fn at_launch(node: &Node, expected: &DeviceKey) -> String {
+    let of_device = |own: &&DeviceKey| expected.device.is_none() || own.device == expected.device;
+    let is_same = |own: &DeviceKey| match (&own.key.key_arn, &expected.key.key_arn) {
+        (Some(one), Some(other)) => is_same_key(one, other),
+        (one, other) => one.is_none() == other.is_none(),
+    };
+    if node.template_keys.is_empty() {
+        return String::new();
+    }
+    match node.template_keys.iter().find(of_device) {
+        Some(own) if is_same(own) => String::new(),
+        Some(own) => format!("; at launch, the launch template named {}", expected_name(&own.key)),
+        None => "; at launch, the launch template did not list the device".to_owned(),
+    }
 }
 
 fn used_keys(case: &Case, node: &Node) -> Vec<UsedKey> {

@@ -8,6 +8,7 @@ use crate::correlate::{
     TimelineRole, Volume, VolumeOutcome, VolumeRole, is_same_key,
 };
 use crate::event::{Denial, DenialKind, Event, ExplicitDenyIn, Text, Timestamp};
+use crate::manifest::KeyForm;
 use crate::report::abbreviate::{limited, short_key, short_principal};
 use crate::report::document::contract_name;
 
@@ -135,6 +136,11 @@ pub(super) fn expected_name(key: &ExpectedKey) -> String {
     }
 }
 
+/// Whether the launch template of the launch is known to name other keys than those that are expected.
+fn was_configured_otherwise(node: &Node) -> bool {
+    !node.template_keys.is_empty() || node.expected_keys.iter().any(|own| own.key.source == KeySource::Flag)
+}
+
 /// Which keys the node's volumes are under, in a sentence.
 pub(super) fn verdict_sentence(case: &Case, node: &Node) -> String {
     let launch: Vec<&Volume> =
@@ -178,7 +184,12 @@ pub(super) fn verdict_sentence(case: &Case, node: &Node) -> String {
                         ),
                     },
                     first.key_arn.as_ref().map_or_else(|| "?".to_owned(), |arn| short_key(&cut(arn))),
-                    origin(first.key_origin)
+                    match first.key_origin {
+                        KeyOrigin::Configured if was_configured_otherwise(node) => {
+                            "which the launch template named"
+                        }
+                        other => origin(other),
+                    }
                 ),
                 None => "Its volumes are not spread over the expected keys as configured.".to_owned(),
             }
@@ -229,8 +240,12 @@ fn unknown_sentence(node: &Node, launch: &[&Volume], expected: &[&ExpectedKey]) 
     let unresolved = expected.iter().find(|key| key.key_arn.is_none()).and_then(|key| key.written.as_ref());
     if let (Some(alias), false) = (unresolved, launch.is_empty()) {
         let keys: Vec<String> = node.used_keys.iter().map(|key| short_key(&cut(key))).take(3).collect();
+        let why = match KeyForm::of(alias) {
+            KeyForm::Key => "no record shows the alias's key",
+            _ => "the manifest has no key in its place, but what is to become one",
+        };
         return format!(
-            "Its volumes are under {}; whether that is {} cannot be told: no record shows the alias's key.",
+            "Its volumes are under {}; whether that is {} cannot be told: {why}.",
             keys.join(", "),
             cut(alias)
         );
