@@ -13,6 +13,7 @@ pub mod archive;
 pub mod cli;
 pub mod correlate;
 pub mod event;
+pub mod extract;
 pub mod manifest;
 pub mod policy;
 pub mod report;

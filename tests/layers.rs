@@ -14,12 +14,24 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("source", &["event"]),
     ("integrity", &["event"]),
     ("archive", &["event", "source"]),
+    ("extract", &["event", "source", "archive"]),
     ("correlate", &["event", "policy", "manifest"]),
     ("rules", &["event", "policy", "manifest", "correlate"]),
     ("report", &["event", "policy", "manifest", "integrity", "correlate", "rules"]),
     (
         "cli",
-        &["event", "policy", "manifest", "source", "integrity", "archive", "correlate", "rules", "report"],
+        &[
+            "event",
+            "policy",
+            "manifest",
+            "source",
+            "integrity",
+            "archive",
+            "extract",
+            "correlate",
+            "rules",
+            "report",
+        ],
     ),
 ];
 

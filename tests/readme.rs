@@ -1,13 +1,15 @@
-//! The README's commands run, and print what it says they print.
+//! The commands of the README, the guide and the help texts run, and print what it says they print.
 //!
-//! Of each `console` block the lines after `$ ` are run by a shell, in a new directory in which `./AWSLogs` is
-//! the archive of the demo. What stands between two commands must be their output, both streams together.
+//! Of each `console` block the lines after `$ ` are run by a shell, in a directory in which `./AWSLogs` is the
+//! archive of the demo and in which the page's earlier commands were run. What stands between two commands must be
+//! their output, both streams together. With `KEYTRAIL_UPDATE_DOCS` set, the guide's outputs are written anew.
 
 use std::io::Read as _;
 use std::path::Path;
 use std::process::Command;
 
 const README: &str = include_str!("../README.md");
+const GUIDE: &str = include_str!("../docs/guide.md");
 
 /// A command line, and the output that is shown below it.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,8 +35,8 @@ fn examples(markdown: &str) -> Vec<Example> {
     examples
 }
 
-/// Runs a command line as a shell does, with the `keytrail` under test.
-fn run(command: &str) -> (bool, String) {
+/// A directory in which the commands of a page make sense.
+fn place() -> tempfile::TempDir {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let directory = tempfile::tempdir().expect("a directory can be made");
     let samples = root.join("sample-logs");
@@ -43,6 +45,15 @@ fn run(command: &str) -> (bool, String) {
     };
     link(&samples, "sample-logs");
     link(&samples.join("07-policy-overwritten-by-terraform/AWSLogs"), "AWSLogs");
+    directory
+}
+
+/// Runs a command line as a shell does, with the `keytrail` under test.
+fn run(command: &str) -> (bool, String) {
+    run_in(place().path(), command)
+}
+
+fn run_in(directory: &Path, command: &str) -> (bool, String) {
     let built = Path::new(env!("CARGO_BIN_EXE_keytrail"));
     let path = std::env::var_os("PATH").expect("there is a PATH");
     let bin = built.parent().expect("in a directory").to_owned();
@@ -51,7 +62,7 @@ fn run(command: &str) -> (bool, String) {
     let mut shell = Command::new("sh");
     shell
         .args(["-c", command])
-        .current_dir(directory.path())
+        .current_dir(directory)
         .env("PATH", paths.expect("a PATH"))
         .env_remove("CLICOLOR_FORCE")
         .stdout(writer.try_clone().expect("a pipe has two ends"))
@@ -85,6 +96,80 @@ fn commands_run_and_print_what_is_shown() {
 }
 
 #[test]
+fn the_guide_can_be_walked_and_prints_what_is_shown() {
+    let directory = place();
+    if std::env::var_os("KEYTRAIL_UPDATE_DOCS").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/guide.md");
+        std::fs::write(path, with_outputs(GUIDE, directory.path())).expect("docs/ is writable");
+        return;
+    }
+    let examples = examples(GUIDE);
+    assert!(examples.len() > 8, "only {} commands", examples.len());
+    for Example { command, output } in examples {
+        let (is_success, printed) = run_in(directory.path(), &command);
+        assert!(is_success, "`{command}` fails: {printed}");
+        assert!(
+            printed == output || output.is_empty(),
+            "`{command}` prints something else; run with KEYTRAIL_UPDATE_DOCS=1, and read the difference: {printed}"
+        );
+    }
+}
+
+/// A page in which whatever is shown below a command is what it prints now.
+fn with_outputs(markdown: &str, directory: &Path) -> String {
+    let mut page = String::new();
+    let mut lines = markdown.lines().peekable();
+    let mut is_console = false;
+    while let Some(line) = lines.next() {
+        page.push_str(line);
+        page.push('\n');
+        if line.starts_with("```") {
+            is_console = line == "```console";
+        } else if let Some(command) = line.strip_prefix("$ ").filter(|_| is_console) {
+            let printed = run_in(directory, command).1;
+            let mut is_shown = false;
+            while lines.next_if(|next| !next.starts_with("```") && !next.starts_with("$ ")).is_some() {
+                is_shown = true;
+            }
+            if is_shown {
+                page.push_str(&printed);
+            }
+        }
+    }
+    page
+}
+
+#[test]
+fn outputs_of_a_page_are_written_anew_where_some_are_shown() {
+    let directory = place();
+    let page = "a\n```console\n$ echo new\nold\nolder\n$ echo unseen\n```\n```sh\n$ echo no\nleft\n```\n";
+    assert_eq!(
+        with_outputs(page, directory.path()),
+        "a\n```console\n$ echo new\nnew\n$ echo unseen\n```\n```sh\n$ echo no\nleft\n```\n"
+    );
+}
+
+#[test]
+fn examples_of_the_help_texts_run() {
+    let directory = place();
+    let mut ran = 0;
+    let command = keytrail::cli::command();
+    for command in std::iter::once(&command).chain(command.get_subcommands()) {
+        let examples = command.get_before_help().map(ToString::to_string).unwrap_or_default();
+        for example in examples.lines().map(str::trim).filter(|line| line.starts_with("keytrail ")) {
+            // Buckets and CloudTrail's API are for other tests.
+            if example.contains("s3://") || example.contains("lookup:") {
+                continue;
+            }
+            let (is_success, printed) = run_in(directory.path(), example);
+            assert!(is_success, "`{example}` fails: {printed}");
+            ran += 1;
+        }
+    }
+    assert!(ran > 12, "only {ran} examples were tried");
+}
+
+#[test]
 fn the_readme_shows_a_real_output() {
     assert!(examples(README).iter().any(|example| example.output.contains("kms-denied")));
 }
@@ -98,6 +183,8 @@ fn links_to_files_lead_somewhere() {
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
         "CHANGELOG.md",
+        "docs/cli.md",
+        "docs/guide.md",
         "docs/limits.md",
         "docs/outputs.md",
     ];

@@ -54,7 +54,11 @@ fn same_as_a_full_parse(records: &[&str]) {
         })
         .map(|(index, _)| index)
         .collect();
+    let strings: Vec<String> =
+        records.iter().map(|record| serde_json::Value::from(*record).to_string()).collect();
     for text in [
+        format!("[{}]", strings.join(",")),
+        strings.join("\n"),
         format!("{{\"Records\":[{}]}}", records.join(",")),
         format!("[{}]", records.join(" , ")),
         records.join("\n"),

@@ -29,8 +29,8 @@ pub(super) trait ValueSink {
         offset: u64,
         scanned: Option<&Scanned>,
     ) -> bool;
-    /// A well-formed value that is no object.
-    fn other_value(&mut self, offset: u64);
+    /// A well-formed value that is no object: `value` is its text.
+    fn other_value(&mut self, value: &[u8], offset: u64);
     /// A value that cannot be read.
     fn broken_value(&mut self, kind: LossKind, offset: u64, detail: &str);
     /// Behind a broken value nothing further was found, although there should be more.
@@ -201,8 +201,29 @@ impl Framing {
                         Prefix::Unknown | Prefix::None => self.garbage(window, at, sink),
                     };
                 }
+                Some(b'"') => return self.top_string(window, at, sink),
                 Some(_) => return self.garbage(window, at, sink),
             }
+        }
+    }
+
+    /// A string that is no array's element: a record that was written as one, or text that is no JSON.
+    fn top_string(&mut self, window: &Window<'_>, at: usize, sink: &mut impl ValueSink) -> Step {
+        let text = window.text;
+        if text.get(at + 1).is_some_and(|first| *first != b'{') {
+            return self.garbage(window, at, sink);
+        }
+        match extent(text, at) {
+            Extent::Complete(end) => {
+                sink.other_value(&text[at..end], window.offset_of(at));
+                Step::At(end)
+            }
+            Extent::Incomplete if window.is_last => self.garbage(window, at, sink),
+            Extent::Incomplete if text.len() - at > self.value_bytes_max => {
+                self.oversize(window, at, After::Between, sink)
+            }
+            Extent::Incomplete => Step::More(at),
+            Extent::Invalid(_) => self.garbage(window, at, sink),
         }
     }
 
@@ -347,7 +368,7 @@ impl Framing {
                 if text[at] == b'{' {
                     sink.object(text, at, end, offset, None);
                 } else {
-                    sink.other_value(offset);
+                    sink.other_value(&text[at..end], offset);
                 }
                 Step::At(end)
             }

@@ -9,8 +9,12 @@
 mod blocks;
 mod deflate;
 mod framing;
+mod in_order;
 mod inflate;
+mod left_out;
 mod object;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod pipeline;
 mod scan;
 mod select;
@@ -22,6 +26,10 @@ mod workers;
 #[cfg(test)]
 mod tests;
 
+pub use in_order::{Kept, KeptRecord, ObjectRead, Step, read_in_order};
+pub use left_out::{EXTRACT_MEMBER, ExtractPart, elements as left_out_elements};
+#[cfg(feature = "parquet")]
+pub use parquet::{PARQUET_METADATA_KEY, PARQUET_RECORD_COLUMN};
 pub use workers::{raw_record, read, read_with};
 
 use crate::event::{Coverage, Event, Origin, ParseError, Text};

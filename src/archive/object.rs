@@ -10,6 +10,8 @@ use super::blocks::Backend;
 use super::deflate::HISTORY_BYTES;
 use super::framing::{Framing, ValueSink};
 use super::inflate::{Compression, Fault, Inflater, WholeInflater};
+#[cfg(feature = "parquet")]
+use super::parquet;
 use super::pipeline;
 use super::select::Selector;
 use super::tally::{Scopes, Tally};
@@ -70,6 +72,12 @@ impl<'a> ObjectReader<'a> {
     pub(super) fn into_coverage(mut self) -> Coverage {
         self.scopes.settle(&mut self.coverage);
         self.coverage
+    }
+
+    /// What was covered since the last time.
+    pub(super) fn take_coverage(&mut self) -> Coverage {
+        self.scopes.settle(&mut self.coverage);
+        std::mem::take(&mut self.coverage)
     }
 
     /// Reads one object to its end, or to its damage.
@@ -152,6 +160,13 @@ impl<V: ValueSink> Bytes<'_, V> {
             });
         }
         let is_whole = failure.is_none() && self.stored.len() < first;
+        #[cfg(feature = "parquet")]
+        if self.stored.starts_with(parquet::MAGIC) {
+            let stored = std::mem::take(self.stored);
+            let result = self.parquet(Cursor::new(&stored[..]).chain(Rest { failure, input }));
+            *self.stored = stored;
+            return result;
+        }
         let compression = Compression::of(self.stored);
         if is_whole
             && compression == Compression::Gzip
@@ -173,6 +188,19 @@ impl<V: ValueSink> Bytes<'_, V> {
         });
         *self.stored = stored;
         result
+    }
+
+    /// An extract in a Parquet file.
+    #[cfg(feature = "parquet")]
+    fn parquet(&mut self, input: impl Read) -> Result<(), Fault> {
+        let unreadable = |error| Fault::of_input(&error);
+        match parquet::ParquetText::new(input).map_err(unreadable)? {
+            Some(text) => self.pass_through_window(Inflater::Plain(text)),
+            None => Err(Fault {
+                kind: LossKind::NotARecord,
+                detail: "a Parquet file that is no extract of keytrail".to_owned(),
+            }),
+        }
     }
 
     /// Inflates piece by piece. A fault is told after everything before it was read.
@@ -275,11 +303,12 @@ fn check_is_log(text: &[u8], is_whole: bool) -> Result<(), Fault> {
         return fault(LossKind::InvalidUtf8, "UTF-16 text; only UTF-8 is read");
     }
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    match text.trim_ascii_start().first() {
-        Some(b'{' | b'[' | b'0'..=b'9' | 0x1e) => Ok(()),
-        None if is_whole => fault(LossKind::EmptyObject, "the object holds nothing but white space"),
-        None => Ok(()),
-        Some(_) => fault(LossKind::InvalidJson, "the text does not begin as JSON does"),
+    match text.trim_ascii_start() {
+        // A string is a record only if it holds an object.
+        [b'{' | b'[' | b'0'..=b'9' | 0x1e, ..] | [b'"', b'{', ..] => Ok(()),
+        [] if is_whole => fault(LossKind::EmptyObject, "the object holds nothing but white space"),
+        [] | [b'"'] => Ok(()),
+        _ => fault(LossKind::InvalidJson, "the text does not begin as JSON does"),
     }
 }
 

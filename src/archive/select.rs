@@ -9,6 +9,7 @@ use std::cell::Cell;
 
 use memchr::memmem::Finder;
 
+use super::left_out::{LEFT_OUT_MARK, MANIFEST_MARK};
 use super::scan::Scanned;
 use super::structure::{Member, Members, decode_string, is_container_key};
 use crate::event::{KMS_MARKS, RELEVANCE_TABLE, Relevance, TAG_MARKS, Timestamp};
@@ -235,6 +236,10 @@ pub(super) enum Shape<'t> {
     Wrapped(&'t [u8], usize),
     /// An object with an array of records or wrappers.
     Container,
+    /// What an extract says of the records that are not in it.
+    LeftOut,
+    /// A line of an extract's manifest.
+    Manifest,
     /// Recognised as something else that AWS writes: a digest, an Insight, a notification.
     Foreign,
     /// Anything else.
@@ -280,6 +285,8 @@ struct Deciding<'t> {
     detail: Option<(&'t [u8], usize)>,
     is_container: bool,
     is_foreign: bool,
+    is_left_out: bool,
+    is_manifest: bool,
     is_ambiguous: bool,
 }
 
@@ -304,6 +311,14 @@ impl<'t> Deciding<'t> {
                 }
                 key if is_container_key(key) && value.first() == Some(&b'[') => {
                     deciding.is_container = true;
+                    continue;
+                }
+                LEFT_OUT_MARK => {
+                    deciding.is_left_out = true;
+                    continue;
+                }
+                MANIFEST_MARK => {
+                    deciding.is_manifest = true;
                     continue;
                 }
                 "insightDetails" | "digestS3Object" | "s3ObjectKey" | "messageType" => {
@@ -336,6 +351,12 @@ impl<'t> Shape<'t> {
         }
         let (time, name) = (text(deciding.time), text(deciding.name));
         if time.is_none() && name.is_none() && source.is_none() {
+            if deciding.is_left_out {
+                return Self::LeftOut;
+            }
+            if deciding.is_manifest {
+                return Self::Manifest;
+            }
             if let Some(quoted) = deciding.quoted {
                 return Self::Quoted(quoted);
             }

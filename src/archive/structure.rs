@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use memchr::memchr2;
 use serde::de::IgnoredAny;
 
+use super::left_out::EXTRACT_MEMBER;
+
 /// How far a value reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Extent {
@@ -159,7 +161,7 @@ impl<'t> Iterator for Members<'t> {
 
 /// Where an array inside an object's text begins, by the name of the member: the containers of records.
 pub(super) fn is_container_key(key: &str) -> bool {
-    matches!(key, "Records" | "Events" | "logEvents")
+    matches!(key, "Records" | "Events" | "logEvents" | EXTRACT_MEMBER)
 }
 
 #[cfg(test)]

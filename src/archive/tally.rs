@@ -3,11 +3,14 @@
 //! Fates and losses come in as they happen; at the object's end they go into the [`Coverage`], or are
 //! dropped if the object turned out to hold no CloudTrail records. Memory does not grow with the losses.
 
+use super::left_out::{LeftOut, ManifestLine};
 use super::select::Header;
-use crate::event::{Coverage, HourActivity, Loss, LossKind, ScopeActivity, Text};
+use crate::event::{Coverage, ExtractParts, HourActivity, Loss, LossKind, ScopeActivity, Text};
 
 /// Losses of one object that are listed one by one; beyond them only their number is told.
 const LOSSES_PER_OBJECT_MAX: usize = 1_000;
+/// Losses of its source that one object of an extract may tell.
+const LOSSES_CARRIED_MAX: usize = 1 << 18;
 
 /// What became of one object's records.
 #[derive(Default)]
@@ -27,6 +30,17 @@ pub(super) struct Tally {
     has_container: bool,
     /// Whether the object could not be read to its end.
     is_cut: bool,
+    /// The object is of an extract: what that left out.
+    left_out: Option<Box<Coverage>>,
+    /// The object is an extract's manifest.
+    manifest: Option<Manifest>,
+}
+
+/// What was seen of a manifest.
+struct Manifest {
+    extract: Text,
+    /// How many parts there are; unknown until its last line.
+    parts: Option<u32>,
 }
 
 impl Tally {
@@ -66,6 +80,49 @@ impl Tally {
         self.has_container = true;
     }
 
+    /// The object tells what the extract that it is of left out.
+    pub(super) fn note_left_out(&mut self, object: &Text, told: LeftOut) {
+        let left_out = self.left_out.get_or_insert_default();
+        let mut coverage = told.coverage;
+        coverage.losses.truncate(LOSSES_CARRIED_MAX.saturating_sub(left_out.losses.len()));
+        left_out.merge(coverage);
+        let parts = ExtractParts {
+            seen: [told.part].into(),
+            expected: told.parts,
+            is_unfinished: false,
+            object: Some(object.clone()),
+        };
+        left_out.extracts.entry(told.extract).or_default().merge(parts);
+    }
+
+    /// A line of a manifest.
+    pub(super) fn note_manifest(&mut self, line: ManifestLine) {
+        if let (Some(extract), "begin" | "end") = (line.extract, &*line.kind) {
+            let parts = if &*line.kind == "end" { line.parts } else { None };
+            self.manifest = Some(Manifest { extract, parts });
+        }
+    }
+
+    /// The object was an extract's manifest: it is neither a log nor a stranger.
+    fn settle_manifest(object: &Text, manifest: Manifest, coverage: &mut Coverage) {
+        let parts = ExtractParts {
+            expected: manifest.parts,
+            is_unfinished: manifest.parts.is_none(),
+            object: Some(object.clone()),
+            ..ExtractParts::default()
+        };
+        if parts.is_unfinished {
+            coverage.objects.failed += 1;
+            coverage.losses.push(Loss {
+                object: object.clone(),
+                record: None,
+                kind: LossKind::IncompleteExtract,
+                detail: "the extract was not finished; `keytrail extract --resume` finishes it".to_owned(),
+            });
+        }
+        coverage.extracts.entry(manifest.extract).or_default().merge(parts);
+    }
+
     fn list(&mut self, loss: Loss) {
         // What befell the object itself is few and always listed.
         if loss.record.is_none() || self.losses.len() < LOSSES_PER_OBJECT_MAX {
@@ -79,6 +136,12 @@ impl Tally {
     /// claims to be a log and is damaged.
     pub(super) fn settle(mut self, object: &Text, is_named_as_log: bool, coverage: &mut Coverage) {
         debug_assert_eq!(self.seen, self.selected + self.passed_over + self.lost);
+        if self.selected + self.passed_over == 0
+            && self.left_out.is_none()
+            && let Some(manifest) = self.manifest.take()
+        {
+            return Self::settle_manifest(object, manifest, coverage);
+        }
         let holds_records = self.selected + self.passed_over > self.foreign;
         let is_damaged = self.is_cut || self.lost > self.strangers;
         let is_log =
@@ -94,7 +157,7 @@ impl Tally {
         }
         if self.is_cut {
             coverage.objects.failed += 1;
-        } else {
+        } else if self.left_out.is_none() {
             coverage.objects.read += 1;
         }
         coverage.records.read += self.seen;
@@ -102,6 +165,10 @@ impl Tally {
         coverage.records.passed_over += self.passed_over;
         coverage.records.lost += self.lost;
         coverage.losses.append(&mut self.losses);
+        // The objects of the source count, not the one that stands for them.
+        if let Some(left_out) = self.left_out {
+            coverage.merge(*left_out);
+        }
     }
 }
 

@@ -89,6 +89,28 @@ fn losses(coverage: &Coverage) -> Vec<(Option<u64>, LossKind)> {
 }
 
 #[test]
+fn strings_that_hold_no_record_are_no_records() {
+    let texts = format!(r#"["a text",{},"{{","\ud800",null,7]"#, quoted(&launch(1)));
+    let (records, coverage) = read_bytes("a.json", texts.as_bytes());
+    assert_eq!(records, [1]);
+    assert_eq!(
+        losses(&coverage),
+        [
+            (Some(2), LossKind::InvalidJson),
+            (Some(3), LossKind::InvalidJson),
+            (Some(0), LossKind::NotARecord),
+            (Some(4), LossKind::NotARecord),
+            (Some(5), LossKind::NotARecord),
+        ]
+    );
+    // A table of texts is no log, whatever its quotes look like.
+    for other in ["\"a\",\"b\"\n\"1\",\"{2\"\n", "[\"a\",\"b\"]", "\"", "\"{", "\"{}\""] {
+        let (records, coverage) = read_bytes("notes.txt", other.as_bytes());
+        assert_eq!((records.len(), coverage.objects.skipped), (0, 1), "{other}: {:?}", coverage);
+    }
+}
+
+#[test]
 fn every_container_shape_gives_the_same_records() {
     let records = [launch(1), describe(2), launch(3)];
     let pretty = |text: &str| {
@@ -137,6 +159,9 @@ fn every_container_shape_gives_the_same_records() {
         each(&|record| format!("2026-03-02T10:00:00.123Z {record}"), "\n"),
         each(&|record| format!("2026-03-02T10:00:00.123000+00:00 111122223333_CloudTrail {record}"), "\n"),
         each(&plain, "\u{1e}"),
+        // `lookup-events --query 'Events[].CloudTrailEvent'`, and what jq makes of it.
+        format!("[\n    {}\n]\n", each(&|record| quoted(record), ",\n    ")),
+        each(&|record| quoted(record), "\n"),
     ];
     let (_, canonical) = read_bytes("a.json", shapes[0].as_bytes());
     assert_eq!(canonical.records.read, 3);

@@ -5,6 +5,7 @@
 
 use super::blocks::Backend;
 use super::framing::{Framing, ValueSink, container_member};
+use super::left_out;
 use super::scan::Scanned;
 use super::select::{Header, Selector, Shape};
 use super::structure::{Extent, decode_string, extent, skip_whitespace};
@@ -93,6 +94,14 @@ impl<S: RecordSink> Unwrapping<'_, S> {
                 self.unusual(record, offset + at as u64);
                 self.nesting -= 1;
             }
+            Shape::LeftOut => match left_out::parse(object) {
+                Ok(left_out) => self.tally.note_left_out(self.object, left_out),
+                Err(error) => self.lose(LossKind::IncompleteExtract, offset, &error.to_string()),
+            },
+            Shape::Manifest => match left_out::parse_manifest(object) {
+                Ok(line) => self.tally.note_manifest(line),
+                Err(_) => self.stranger(offset),
+            },
             Shape::Container if self.container_of(object, offset) => {}
             Shape::Foreign => {
                 self.tally.seen += 1;
@@ -158,8 +167,11 @@ impl<S: RecordSink> ValueSink for Unwrapping<'_, S> {
         self.tally.damaged() == damaged_before
     }
 
-    fn other_value(&mut self, offset: u64) {
-        self.stranger(offset);
+    fn other_value(&mut self, value: &[u8], offset: u64) {
+        match value {
+            [b'"', ..] => self.quoted(value, offset),
+            _ => self.stranger(offset),
+        }
     }
 
     fn broken_value(&mut self, kind: LossKind, offset: u64, detail: &str) {

@@ -57,6 +57,7 @@ pub fn read_with<S: RecordSink>(
         sinks.push(sink);
         coverage.merge(covered);
     }
+    coverage.settle_extracts();
     coverage.losses.sort_unstable();
     (sinks, coverage)
 }

@@ -9,7 +9,7 @@ use super::progress::Bar;
 use super::sources::{self, Sources};
 use super::{explain, manifest, output};
 use crate::correlate::KeyVerdict;
-use crate::report::{self, Style};
+use crate::report;
 use crate::rules::Severity;
 
 pub(super) fn run(arguments: &Analyze, is_quiet: bool) -> anyhow::Result<Outcome> {
@@ -63,7 +63,7 @@ pub(super) fn conclude(
         if matches!(output.output, Format::Table | Format::Wide) {
             writeln!(err)?;
         }
-        report::write_summary(&mut err, &answer.case, next_commands, Style::coloured())?;
+        report::write_summary(&mut err, &answer.case, next_commands, output::layout_of_messages())?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::examples;
 use super::output::Export;
 use super::sources::AwsArguments;
 use crate::event::{KeyArn, Text, is_key_id};
@@ -15,7 +16,7 @@ use crate::rules::Severity;
 /// keytrail reads CloudTrail archives and says for every node that Karpenter launched: which key was
 /// configured for its EBS volumes, which one was really used, why the node ended, and which events say so.
 #[derive(Debug, Parser)]
-#[command(name = "keytrail", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "keytrail", version, max_term_width = 100, before_help = examples::KEYTRAIL)]
 pub(super) struct Arguments {
     #[command(subcommand)]
     pub(super) command: Command,
@@ -26,15 +27,6 @@ pub(super) struct Arguments {
     #[arg(short, long, global = true)]
     pub(super) quiet: bool,
 }
-
-const EXAMPLES: &str = "Examples:
-  keytrail demo
-  keytrail analyze ./AWSLogs
-  keytrail analyze ./AWSLogs --since 2d --nodepool default
-  keytrail analyze s3://my-trail-bucket --since 6h --region eu-west-1 --profile log-archive
-  keytrail explain i-0123456789abcdef0 ./AWSLogs
-  keytrail analyze ./AWSLogs --expect-key alias/karpenter-ebs-key -o json > case.json
-  aws cloudtrail lookup-events --output json | keytrail analyze -";
 
 const EXIT_CODES: &str = "Exit codes:
   0  done
@@ -52,17 +44,29 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// One row per node: expected key, used key, outcome, cause.
-    #[command(after_help = EXIT_CODES)]
+    #[command(before_help = examples::ANALYZE, after_help = EXIT_CODES)]
     Analyze(Box<Analyze>),
     /// One node or key: what happened, why, how that is known, what was ruled out, and the fix.
-    #[command(after_help = EXPLAIN_EXIT_CODES)]
+    #[command(before_help = examples::EXPLAIN, after_help = EXPLAIN_EXIT_CODES)]
     Explain(Box<Explain>),
+    /// Write the relevant records only, as an archive that gives the same answers.
+    #[command(before_help = examples::EXTRACT, after_help = super::extract::AFTER_HELP)]
+    Extract(super::extract::Extract),
     /// The catalogue of rules, or one rule's page: what it concludes, from what, and what would disprove it.
+    #[command(before_help = examples::RULES)]
     Rules(Rules),
     /// Analyze an incident that is built in: no arguments, no AWS.
+    #[command(before_help = examples::DEMO)]
     Demo(Demo),
     /// Print the JSON Schema of `-o json`.
+    #[command(before_help = examples::SCHEMA)]
     Schema(Schema),
+    /// Print a shell's completions: for its start-up file, or the directory in which it looks for them.
+    #[command(before_help = examples::COMPLETIONS)]
+    Completions(Completions),
+    /// Write the manual pages into a directory.
+    #[command(before_help = examples::MAN)]
+    Man(Manual),
 }
 
 #[derive(Debug, Args)]
@@ -143,6 +147,20 @@ pub(super) enum SchemaOf {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Completions {
+    /// Which shell.
+    #[arg(value_enum, value_name = "SHELL")]
+    pub(super) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Manual {
+    /// Where to: a page per subcommand, such as `keytrail-analyze.1`. Pages that are there are replaced.
+    #[arg(value_name = "DIR")]
+    pub(super) directory: PathBuf,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct Rules {
     /// Rule id, such as KT101; all rules if not given.
     #[arg(value_name = "ID")]
@@ -213,11 +231,12 @@ pub(super) struct OutputArguments {
     /// Form of the result on standard output.
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(super) output: Format,
-    /// Which table `csv` and `parquet` print.
-    #[arg(long, default_value = "nodes", value_name = "TABLE", value_parser = parse_table)]
+    /// Which table `csv` and `parquet` write: nodes (if not given), volumes, timeline or findings.
+    #[arg(long, value_name = "TABLE", value_parser = parse_table)]
     pub(super) table: Option<Table>,
-    /// Also write the result to a file: json=FILE, jsonl=FILE, csv=FILE.csv, parquet=FILE.parquet, or all
-    /// tables into a directory: csv=DIR, parquet=DIR. Repeatable.
+    /// Also write the result to a file: json=FILE, jsonl=FILE, html=FILE, markdown=FILE,
+    /// timesketch=FILE.jsonl, ocsf=FILE, csv=FILE.csv, parquet=FILE.parquet, or all tables into a directory:
+    /// csv=DIR, parquet=DIR. Repeatable.
     #[arg(long, value_name = "FORMAT=PATH")]
     pub(super) export: Vec<Export>,
     /// Overwrite files that exist.
@@ -274,9 +293,16 @@ pub(super) enum Format {
     Jsonl,
     /// One flat table.
     Csv,
+    /// The report: one page for a browser, without network.
+    Html,
     /// One flat table, typed.
-    #[cfg(feature = "parquet")]
     Parquet,
+    /// For a ticket or a post-mortem.
+    Markdown,
+    /// JSON lines for Timesketch.
+    Timesketch,
+    /// JSON lines for a data lake: OCSF 1.5.0 API Activity.
+    Ocsf,
     /// Nothing.
     None,
 }
@@ -329,7 +355,7 @@ fn parse_table(text: &str) -> Result<Table, String> {
     text.parse().map_err(|error: crate::report::UnknownTable| error.to_string())
 }
 
-fn parse_bytes(text: &str) -> Result<usize, String> {
+pub(super) fn parse_bytes(text: &str) -> Result<usize, String> {
     let lower = text.trim().to_ascii_lowercase();
     let (digits, shift) = match lower.char_indices().last() {
         Some((end, 'k')) => (&lower[..end], 10),

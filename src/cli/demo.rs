@@ -13,7 +13,7 @@ use crate::correlate::Question;
 use crate::source::SourceObject;
 
 const STORY: &str = "\
-A key policy is overwritten by Terraform; from then on KMS refuses the key to Karpenter's nodes.
+Terraform overwrites a key's policy: KMS refuses the key to Karpenter's nodes.
 ";
 
 static INCIDENT: Dir<'_> =

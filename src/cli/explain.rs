@@ -8,12 +8,12 @@ use anyhow::Context as _;
 use super::Outcome;
 use super::arguments::{Explain, ExplanationFormat, FilterArguments, KeyArguments, WindowArguments};
 use super::manifest;
-use super::output::{TOOL, layout};
+use super::output::{TOOL, layout, layout_of_messages};
 use super::pipeline::{self, Answer};
 use super::progress::Bar;
 use super::sources::Sources;
 use crate::correlate::{Case, KeyVerdict, Node};
-use crate::report::{self, Explanation, Style, SubjectError};
+use crate::report::{self, Explanation, SubjectError};
 
 pub(super) fn run(arguments: &Explain, is_quiet: bool) -> anyhow::Result<Outcome> {
     manifest::check_standard_input(&arguments.sources, &arguments.keys)?;
@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &Explain, is_quiet: bool) -> anyhow::Result<Outcome
     if is_lossy && !is_quiet {
         let mut err = anstream::AutoStream::auto(io::stderr().lock());
         writeln!(err)?;
-        report::write_summary(&mut err, case, &[], Style::coloured())?;
+        report::write_summary(&mut err, case, &[], layout_of_messages())?;
     }
     if !is_quiet {
         manifest::write_notes(&question.expectations)?;

@@ -6,8 +6,11 @@
 mod analyze;
 mod arguments;
 mod demo;
+mod examples;
 mod explain;
+mod extract;
 mod manifest;
+mod manual;
 mod output;
 mod pipeline;
 mod progress;
@@ -15,11 +18,12 @@ mod rules;
 mod sources;
 mod window;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{CommandFactory as _, Parser as _};
+use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
 
 use arguments::{Arguments, Command, SchemaOf};
 
@@ -53,7 +57,10 @@ const FATAL: u8 = 2;
 /// Runs the command with the arguments of the process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    // Help and errors of usage are written before the arguments are known.
+    let command = command().color(color_asked_for(std::env::args_os()));
+    let parsed = command.try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches));
+    let arguments = match parsed {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version come this way too, and clap knows which stream and code each wants.
@@ -84,7 +91,10 @@ fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Analyze(analyze) => analyze::run(&analyze, arguments.quiet),
         Command::Demo(demo) => demo::run(&demo, arguments.quiet),
         Command::Explain(explain) => explain::run(&explain, arguments.quiet),
+        Command::Extract(extract) => extract::run(&extract, arguments.quiet),
         Command::Rules(rules) => rules::run(&rules),
+        Command::Completions(completions) => manual::completions(&completions),
+        Command::Man(manual) => manual::write_pages(&manual),
         Command::Schema(schema) => {
             let mut out = io::stdout().lock();
             match schema.of {
@@ -97,6 +107,25 @@ fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     }
 }
 
+/// What `--color` says, as clap will read it; the first one counts here, since two are an error anyway.
+fn color_asked_for(arguments: impl Iterator<Item = OsString>) -> ColorChoice {
+    let mut arguments = arguments.skip(1).take_while(|argument| argument != "--");
+    let asked = arguments.find_map(|argument| {
+        let argument = argument.to_string_lossy().into_owned();
+        if argument == "--color" {
+            Some(None)
+        } else {
+            argument.strip_prefix("--color=").map(|when| Some(when.to_owned()))
+        }
+    });
+    let when = match asked {
+        Some(None) => arguments.next().map(|when| when.to_string_lossy().into_owned()),
+        Some(Some(when)) => Some(when),
+        None => None,
+    };
+    when.and_then(|when| when.parse().ok()).unwrap_or(ColorChoice::Auto)
+}
+
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .chain()
@@ -107,5 +136,23 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 /// The command as clap knows it: for help texts that are generated into the documentation.
 #[must_use]
 pub fn command() -> clap::Command {
-    Arguments::command()
+    manual::with_examples_first(Arguments::command())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ColorChoice;
+
+    use super::color_asked_for;
+
+    #[test]
+    fn help_has_the_colours_that_the_arguments_ask_for() {
+        let asked = |line: &str| color_asked_for(line.split(' ').map(Into::into));
+        assert_eq!(asked("keytrail --color never --help"), ColorChoice::Never);
+        assert_eq!(asked("keytrail analyze --color=always --help"), ColorChoice::Always);
+        assert_eq!(asked("keytrail analyze --help"), ColorChoice::Auto);
+        assert_eq!(asked("keytrail analyze --color"), ColorChoice::Auto);
+        assert_eq!(asked("keytrail analyze --color pink"), ColorChoice::Auto);
+        assert_eq!(asked("keytrail analyze -- --color never"), ColorChoice::Auto);
+    }
 }

@@ -15,6 +15,9 @@ use crate::rules::incidents;
 /// Name and version, as outputs carry them.
 pub(super) const TOOL: Tool<'static> = Tool { name: "keytrail", version: env!("CARGO_PKG_VERSION") };
 
+#[cfg(not(feature = "parquet"))]
+const WITHOUT_PARQUET: &str = "this keytrail was built without Parquet";
+
 /// `--export FORMAT=PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Export {
@@ -27,15 +30,21 @@ enum ExportFormat {
     Json,
     JsonLines,
     Csv,
+    Html,
     #[cfg(feature = "parquet")]
     Parquet,
+    Markdown,
+    Timesketch,
+    Ocsf,
 }
 
 impl ExportFormat {
-    /// Whether a path without the format's extension is a directory for all tables.
+    /// The extension of a file with one table; a path without it is a directory for all tables.
     fn extension(self) -> Option<&'static str> {
         match self {
-            Self::Json | Self::JsonLines => None,
+            Self::Json | Self::JsonLines | Self::Html | Self::Markdown | Self::Timesketch | Self::Ocsf => {
+                None
+            }
             Self::Csv => Some("csv"),
             #[cfg(feature = "parquet")]
             Self::Parquet => Some("parquet"),
@@ -55,11 +64,22 @@ impl FromStr for Export {
             "json" => ExportFormat::Json,
             "jsonl" => ExportFormat::JsonLines,
             "csv" => ExportFormat::Csv,
+            "html" => ExportFormat::Html,
             #[cfg(feature = "parquet")]
             "parquet" => ExportFormat::Parquet,
             #[cfg(not(feature = "parquet"))]
-            "parquet" => return Err("this keytrail was built without Parquet".to_owned()),
-            other => return Err(format!("`{other}` is no export format: json, jsonl, csv or parquet")),
+            "parquet" => return Err(WITHOUT_PARQUET.to_owned()),
+            "markdown" => ExportFormat::Markdown,
+            "timesketch" if !path.ends_with(".jsonl") => {
+                return Err("Timesketch imports files named FILE.jsonl only".to_owned());
+            }
+            "timesketch" => ExportFormat::Timesketch,
+            "ocsf" => ExportFormat::Ocsf,
+            other => {
+                return Err(format!(
+                    "`{other}` is no export format: json, jsonl, csv, parquet, html, markdown, timesketch or ocsf"
+                ));
+            }
         };
         Ok(Self { format, path: path.into() })
     }
@@ -100,11 +120,39 @@ pub(super) fn check(arguments: &OutputArguments) -> anyhow::Result<()> {
             bail!("{path}: cannot be made, because {} is no directory; name another place", file.display());
         }
     }
-    #[cfg(feature = "parquet")]
-    if arguments.output == Format::Parquet && io::stdout().is_terminal() {
-        bail!("Parquet is not for terminals: redirect standard output, or use --export parquet=FILE.parquet");
+    if arguments.output == Format::Html && io::stdout().is_terminal() {
+        bail!("HTML is for browsers: redirect standard output, or use --export html=FILE.html");
+    }
+    if arguments.output == Format::Parquet {
+        #[cfg(not(feature = "parquet"))]
+        bail!(WITHOUT_PARQUET);
+        #[cfg(feature = "parquet")]
+        if io::stdout().is_terminal() {
+            bail!(
+                "Parquet is not for terminals: redirect standard output, or use --export parquet=FILE.parquet"
+            );
+        }
+    }
+    if let Some(table) = arguments.table
+        && !arguments.chooses_table()
+    {
+        bail!(
+            "--table {table} is for -o csv, -o parquet and the export of one such table \
+             (--export csv={table}.csv): nothing that was asked for has tables to choose from"
+        );
     }
     Ok(())
+}
+
+impl OutputArguments {
+    /// Whether any output is one flat table.
+    fn chooses_table(&self) -> bool {
+        matches!(self.output, Format::Csv | Format::Parquet)
+            || self
+                .export
+                .iter()
+                .any(|export| export.format.extension().is_some() && export.targets(Table::Nodes).len() == 1)
+    }
 }
 
 /// Writes the answer to standard output and to the exports.
@@ -122,7 +170,10 @@ fn write_result(answer: &Answer, format: Format, table: Table) -> io::Result<()>
         let mut out = anstream::AutoStream::auto(io::stdout().lock());
         report::write_incidents(&mut out, &incidents(case, findings), findings, layout())?;
         return match format {
-            Format::Table => report::write_table(&mut out, case, layout()),
+            Format::Table => {
+                report::write_sparklines(&mut out, case, layout())?;
+                report::write_table(&mut out, case, layout())
+            }
             _ => report::write_wide_table(&mut out, case, findings, layout().style),
         };
     }
@@ -132,21 +183,33 @@ fn write_result(answer: &Answer, format: Format, table: Table) -> io::Result<()>
         Format::Json => report::write_json(&mut out, case, findings, TOOL)?,
         Format::Jsonl => report::write_json_lines(&mut out, case, findings)?,
         Format::Csv => report::write_csv(&mut out, case, findings, table)?,
+        Format::Html => report::write_html(&mut out, case, findings, TOOL)?,
         #[cfg(feature = "parquet")]
         Format::Parquet => report::write_parquet(&mut out, case, findings, table, TOOL)?,
+        #[cfg(not(feature = "parquet"))]
+        Format::Parquet => return Err(io::Error::other(WITHOUT_PARQUET)),
+        Format::Markdown => report::write_markdown(&mut out, case, findings, TOOL)?,
+        Format::Timesketch => report::write_timesketch(&mut out, case, findings)?,
+        Format::Ocsf => report::write_ocsf(&mut out, case, findings, TOOL)?,
     }
     out.flush()
 }
 
-/// The screen; 80 columns wide where nobody says.
+/// The screen that standard output is; 80 columns wide where nobody says.
 pub(super) fn layout() -> Layout {
-    let columns = if io::stdout().is_terminal() {
-        terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0).max(40))
-    } else {
-        // A file or a pipe: whole texts serve better than a guess at a width.
-        return Layout { columns: None, style: Style::coloured() };
-    };
-    Layout { columns: Some(columns), style: Style::coloured() }
+    layout_of(io::stdout().is_terminal())
+}
+
+/// The screen that standard error is.
+pub(super) fn layout_of_messages() -> Layout {
+    layout_of(io::stderr().is_terminal())
+}
+
+fn layout_of(is_terminal: bool) -> Layout {
+    // A file or a pipe: whole texts serve better than a guess at a width.
+    let columns = is_terminal
+        .then(|| terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0).max(40)));
+    Layout { columns, style: Style::coloured() }
 }
 
 fn write_file(answer: &Answer, target: &Target, force: bool) -> anyhow::Result<()> {
@@ -165,8 +228,12 @@ fn write_file(answer: &Answer, target: &Target, force: bool) -> anyhow::Result<(
         ExportFormat::Json => report::write_json(&mut out, case, findings, TOOL),
         ExportFormat::JsonLines => report::write_json_lines(&mut out, case, findings),
         ExportFormat::Csv => report::write_csv(&mut out, case, findings, target.table),
+        ExportFormat::Html => report::write_html(&mut out, case, findings, TOOL),
         #[cfg(feature = "parquet")]
         ExportFormat::Parquet => report::write_parquet(&mut out, case, findings, target.table, TOOL),
+        ExportFormat::Markdown => report::write_markdown(&mut out, case, findings, TOOL),
+        ExportFormat::Timesketch => report::write_timesketch(&mut out, case, findings),
+        ExportFormat::Ocsf => report::write_ocsf(&mut out, case, findings, TOOL),
     }
     .and_then(|()| out.flush())
     .with_context(|| format!("{path}: cannot be written"))?;
@@ -178,7 +245,7 @@ fn write_file(answer: &Answer, target: &Target, force: bool) -> anyhow::Result<(
 }
 
 /// Temporary files are private; a report has the mode that any new file would have.
-fn make_readable(file: &fs::File) {
+pub(super) fn make_readable(file: &fs::File) {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;

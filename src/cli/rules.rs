@@ -1,26 +1,23 @@
 //! `keytrail rules [ID]`: the catalogue, or one rule's page.
 
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, Write as _};
 
 use anyhow::{Context as _, bail};
 
-use super::Outcome;
 use super::arguments::Rules;
+use super::{Outcome, output};
+use crate::report;
 use crate::rules::{self, RULES};
 
 pub(super) fn run(arguments: &Rules) -> anyhow::Result<Outcome> {
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = anstream::AutoStream::auto(io::stdout().lock());
     if let Some(id) = &arguments.id {
         let Some(rule) = rules::rule(id) else {
             bail!("no rule is named `{id}`: `keytrail rules` lists all of them");
         };
         out.write_all(rule.page().as_bytes())
     } else {
-        let widest = RULES.iter().map(|rule| rule.name.len()).max().unwrap_or(0);
-        RULES.iter().try_for_each(|rule| {
-            let severity = rule.severity.name();
-            writeln!(out, "{}  {severity:<8}  {:<widest$}  {}", rule.id, rule.name, rule.summary)
-        })
+        report::write_catalogue(&mut out, RULES, output::layout())
     }
     .and_then(|()| out.flush())
     .context("writing to standard output")?;

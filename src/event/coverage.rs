@@ -1,10 +1,10 @@
 //! What was read, what was not, and where: the account that every output carries.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Text, Timestamp};
 
@@ -19,10 +19,25 @@ pub struct Coverage {
     pub losses: Vec<Loss>,
     /// Activity per account and region, over all records read, relevant or not.
     pub scopes: BTreeMap<(Text, Text), ScopeActivity>,
+    /// Extracts among the objects, by their id.
+    pub extracts: BTreeMap<Text, ExtractParts>,
+}
+
+/// Which parts of one extract were read, and how many it has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExtractParts {
+    /// Numbers of the parts read to their end.
+    pub seen: BTreeSet<u32>,
+    /// How many there are, where that was told.
+    pub expected: Option<u32>,
+    /// Whether its manifest says that it was not finished; that is a loss already.
+    pub is_unfinished: bool,
+    /// The first object of it, by name.
+    pub object: Option<Text>,
 }
 
 /// Objects (files, S3 objects, pages of an API) by fate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ObjectCounts {
     /// Read to their end.
     pub read: u64,
@@ -58,7 +73,7 @@ impl RecordCounts {
 /// One object or record that could not be (wholly) read.
 ///
 /// Ordered by kind, record and detail before object, so that renaming objects changes nothing else.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Loss {
     /// The object's URI or path.
     pub object: Text,
@@ -87,7 +102,7 @@ impl PartialOrd for Loss {
 }
 
 /// Kinds of loss.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LossKind {
     /// The object could not be opened or its bytes not be fetched.
@@ -110,6 +125,8 @@ pub enum LossKind {
     NotARecord,
     /// A CloudTrail record without what every record has (a time, a source, a name).
     IncompleteRecord,
+    /// An extract that was not finished, or of which parts are missing.
+    IncompleteExtract,
 }
 
 /// When an account and region logged, hour by hour.
@@ -191,6 +208,19 @@ impl ScopeActivity {
     }
 }
 
+impl ExtractParts {
+    /// Adds what another reader saw of the same extract.
+    pub fn merge(&mut self, other: Self) {
+        self.seen.extend(other.seen);
+        self.expected = self.expected.max(other.expected);
+        self.is_unfinished |= other.is_unfinished;
+        self.object = match (self.object.take(), other.object) {
+            (Some(one), Some(two)) => Some(one.min(two)),
+            (one, two) => one.or(two),
+        };
+    }
+}
+
 impl Coverage {
     /// Adds another reader's coverage.
     pub fn merge(&mut self, other: Self) {
@@ -205,6 +235,26 @@ impl Coverage {
         self.losses.extend(other.losses);
         for (scope, activity) in other.scopes {
             self.scopes.entry(scope).or_default().merge(&activity);
+        }
+        for (extract, parts) in other.extracts {
+            self.extracts.entry(extract).or_default().merge(parts);
+        }
+    }
+
+    /// Notes a loss for every extract of which parts are missing. To be called once, when all was merged.
+    pub fn settle_extracts(&mut self) {
+        for parts in std::mem::take(&mut self.extracts).into_values() {
+            let seen = parts.seen.len();
+            let detail = match parts.expected {
+                _ if parts.is_unfinished => continue,
+                Some(expected) if seen >= expected as usize => continue,
+                Some(expected) => format!("{seen} of {expected} parts of this extract were read"),
+                None => format!(
+                    "{seen} parts of an extract were read, and not its manifest, which tells how many there are"
+                ),
+            };
+            let object = parts.object.unwrap_or_default();
+            self.losses.push(Loss { object, record: None, kind: LossKind::IncompleteExtract, detail });
         }
     }
 

@@ -17,7 +17,7 @@ mod time;
 
 pub use arn::{KeyArn, is_key_id, partition_of_region};
 pub use coverage::{
-    Coverage, HourActivity, Loss, LossKind, ObjectCounts, RecordCounts, Scope, ScopeActivity,
+    Coverage, ExtractParts, HourActivity, Loss, LossKind, ObjectCounts, RecordCounts, Scope, ScopeActivity,
 };
 pub use denial::{Denial, DenialKind, ExplicitDenyIn, is_key_state_failure, is_refusal, is_throttling};
 pub use detail::{

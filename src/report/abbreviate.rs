@@ -25,6 +25,17 @@ pub fn short_key(written: &str) -> String {
     }
 }
 
+/// The short form of a key for a sentence: of a multi-Region key with its region, since its replicas have the
+/// same id and are keys of their own.
+#[must_use]
+pub fn named_key(written: &str) -> String {
+    let short = short_key(written);
+    match KeyArn::parse(written) {
+        Some(arn) if short.starts_with("mrk-") => format!("{short} in {}", arn.region),
+        _ => short,
+    }
+}
+
 /// Short forms of two keys that differ, such that the short forms differ too: by region for the replicas
 /// of a multi-Region key, else by the end of the id.
 #[must_use]
@@ -89,7 +100,7 @@ fn tail(id: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{limited, short_key, short_keys_apart, short_principal, short_resource};
+    use super::{limited, named_key, short_key, short_keys_apart, short_principal, short_resource};
 
     #[test]
     fn keys_are_cut_and_aliases_are_kept() {
@@ -103,6 +114,21 @@ mod tests {
             ("ключ-длинный", "ключ-дли…"),
         ] {
             assert_eq!(short_key(written), short, "{written}");
+        }
+    }
+
+    #[test]
+    fn a_replica_of_a_key_is_named_with_its_region() {
+        for (written, name) in [
+            (
+                "arn:aws:kms:eu-west-1:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab",
+                "mrk-1234abcd… in eu-west-1",
+            ),
+            ("mrk-1234abcd12ab34cd56ef1234567890ab", "mrk-1234abcd…"),
+            ("arn:aws:kms:us-east-1:111122223333:key/11111111-2222-3333-4444-555555555555", "11111111…"),
+            ("arn:aws:kms:us-east-1:111122223333:alias/mrk-team", "alias/mrk-team"),
+        ] {
+            assert_eq!(named_key(written), name, "{written}");
         }
     }
 

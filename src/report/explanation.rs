@@ -12,7 +12,7 @@ mod subject;
 mod terminal;
 #[cfg(test)]
 mod tests;
-mod wording;
+pub(super) mod wording;
 
 use std::io::{self, BufWriter, Write};
 
@@ -31,6 +31,7 @@ use crate::rules::{self, Document, Finding, Severity};
 pub use markdown::write_explanation_markdown;
 pub use subject::{Candidate, Subject, SubjectError, find_subject};
 pub use terminal::write_explanation;
+pub(super) use wording::{delta, end_sentence, moment, verdict_sentence};
 
 /// What is known of one node or key.
 #[derive(Debug, Serialize, JsonSchema)]

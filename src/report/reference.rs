@@ -17,6 +17,31 @@ pub fn column_reference() -> String {
          `\\u001b`, which every parser reads back as the character.\n\n\
          `-o jsonl` writes the elements of the document's `nodes`, one per line, and nothing else. What is not\n\
          about one node (coverage, failed launches, keys, findings in full) is in the document only.\n\n\
+         ## Timesketch\n\n\
+         `-o timesketch` writes JSON lines that Timesketch imports as they are, from a file named `FILE.jsonl`. Every\n\
+         row has `message`, `datetime`, `timestamp` (microseconds since 1970), `timestamp_desc`, a list `tag` and\n\
+         `data_type`:\n\n\
+         | `data_type` | a row per | its time | its tags |\n|---|---|---|---|\n\
+         | `keytrail:event` | event that a node's timeline, a finding or a failed launch cites | `eventTime` | roles as in the table `timeline`, rules |\n\
+         | `keytrail:verdict` | node | its launch | verdict, rules |\n\
+         | `keytrail:end` | node that ended | its end | cause, rules |\n\
+         | `keytrail:launch-failure` | launch without an instance | the call | `launch-failure` |\n\
+         | `keytrail:finding` | finding | its first evidence, else the last record | rule, its name, severity |\n\
+         | `keytrail:archive` | account and region | the last record there; losses are listed | `archive` |\n\n\
+         The other fields are named as in the tables below. Rows are for people: texts are made safe to show as in CSV.\n\
+         An event of several nodes is one row, with up to 100 of them in `instance_id` and their number in\n\
+         `instances`.\n\n\
+         ## OCSF\n\n\
+         `-o ocsf` writes each of those events as a line of [OCSF](https://schema.ocsf.io/1.5.0/classes/api_activity) 1.5.0\n\
+         API Activity (class 6003, profile `cloud`); [schema-ocsf.json](schema-ocsf.json) is the part of that class that\n\
+         is used. `severity_id` is that of the worst finding that rests on the event, and 1 without one. `enrichments`\n\
+         has up to 50 nodes that the event is evidence for, with verdict, origin of the key, cause of the end, role of\n\
+         the event and rules. `unmapped` has the ids of the findings' rules, the number of nodes, and where the record\n\
+         was read. Parameters of requests and responses are not repeated: `metadata.uid` is the `eventID`. There is no\n\
+         room for the coverage of the archive, which the command says on stderr.\n\n\
+         ## Markdown\n\n\
+         `-o markdown` is for people: what happened, the nodes, the timelines of up to three of the worst, keys, what is\n\
+         not known, the fix, and what was read. Its form may change.\n\n\
          ## CSV and Parquet\n\n\
          The tables hold what the document holds, flat and with the same names: what is nested there is joined\n\
          with `_` here. Rows are in the order of the document. Null means unknown.\n\n\

@@ -4,7 +4,7 @@
 //! input, whatever else is in the case. Texts of the log stand in it as logged (cut where they are long);
 //! whoever shows them sanitizes them.
 
-use super::abbreviate::{limited, short_key, short_principal, short_resource};
+use super::abbreviate::{limited, named_key, short_principal, short_resource};
 use crate::correlate::{Node, TimelineRole};
 use crate::event::{
     AliasChange, ApiError, Detail, EbsDefault, Event, EventSelectors, FleetLaunch, ImageCopy, InstanceState,
@@ -174,7 +174,7 @@ fn made_template(template: &LaunchTemplate) -> String {
                 .filter(|mapping| mapping.is_ebs)
                 .filter_map(|mapping| {
                     let written = mapping.kms_key.as_ref()?;
-                    Some(format!("{} for {}", short_key(&cut(written)), text(mapping.device.as_ref())))
+                    Some(format!("{} for {}", named_key(&cut(written)), text(mapping.device.as_ref())))
                 })
                 .collect();
             match named.len() {
@@ -298,7 +298,7 @@ fn who(event: &Event) -> String {
 }
 
 fn key(written: Option<&Text>) -> String {
-    written.map_or_else(|| "(not logged)".to_owned(), |written| cut(&short_key(written)))
+    written.map_or_else(|| "(not logged)".to_owned(), |written| cut(&named_key(written)))
 }
 
 fn resource(id: Option<&Text>) -> String {

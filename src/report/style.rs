@@ -11,6 +11,7 @@ use anstyle::{AnsiColor, Style as Ansi};
 use unicode_width::UnicodeWidthChar;
 
 use super::sanitize::sanitize;
+use super::wrap::pieces;
 
 /// Which terminal style each meaning has. Colours are ANSI sequences in the output: whoever owns the
 /// terminal decides whether they are wanted.
@@ -102,6 +103,64 @@ impl Line {
     }
 }
 
+impl Line {
+    /// Writes the line, broken at blanks where it is wider than the screen, and within words that no line has
+    /// room for. What follows a break is indented.
+    pub(super) fn write_within(
+        self,
+        out: &mut dyn Write,
+        columns: Option<usize>,
+        indent: usize,
+    ) -> io::Result<()> {
+        let Some(columns) = columns else { return self.write(out) };
+        let mut text = String::with_capacity(self.text.len() + 16);
+        let (mut used, mut blanks, mut has_word) = (0, 0, false);
+        for (index, word) in self.text.split(' ').enumerate() {
+            blanks += usize::from(index > 0);
+            let room = columns.saturating_sub(indent).max(8);
+            let whole = if shown_width(word) <= room { vec![word] } else { styled_pieces(word, room) };
+            for piece in whole {
+                // An empty word is one more blank; a style by itself takes no room.
+                let shown = shown_width(piece);
+                if shown > 0 {
+                    if has_word && used + blanks + shown > columns {
+                        text.truncate(text.trim_end_matches(' ').len());
+                        text.push('\n');
+                        (used, blanks) = (0, indent);
+                    }
+                    text.extend(std::iter::repeat_n(' ', blanks));
+                    used += blanks + shown;
+                    (blanks, has_word) = (0, true);
+                }
+                text.push_str(piece);
+            }
+        }
+        Self { text, style: self.style }.write(out)
+    }
+}
+
+/// Texts are sanitized: an escape character is the beginning of a style, which ends with an `m`.
+const STYLE: char = '\u{1b}';
+
+/// Screen columns of a text with styles in it.
+fn shown_width(text: &str) -> usize {
+    let mut parts = text.split(STYLE);
+    let first = parts.next().map_or(0, width);
+    first + parts.map(|part| part.split_once('m').map_or(0, |(_, shown)| width(shown))).sum::<usize>()
+}
+
+/// A word that no line has room for: the styles before it, pieces of it, and what follows them.
+fn styled_pieces(text: &str, columns: usize) -> Vec<&str> {
+    let mut begin = 0;
+    while text[begin..].starts_with(STYLE) {
+        let Some(end) = text[begin..].find('m') else { break };
+        begin += end + 1;
+    }
+    let end = text[begin..].find(STYLE).map_or(text.len(), |end| begin + end);
+    let inner = pieces(&text[begin..end], columns);
+    std::iter::once(&text[..begin]).chain(inner).chain([&text[end..]]).collect()
+}
+
 /// Screen columns that a sanitized text takes.
 pub(super) fn width(text: &str) -> usize {
     if text.is_ascii() { text.len() } else { text.chars().map(|one| one.width().unwrap_or(0)).sum() }
@@ -153,6 +212,35 @@ mod tests {
         assert_eq!(width(&heap), 1);
         assert!(fitted(&heap, 8).chars().count() <= 33);
         assert_eq!(fitted("e\u{301}te\u{301}", 3), "e\u{301}te\u{301}");
+    }
+
+    #[test]
+    fn a_line_breaks_between_words_and_keeps_its_styles() {
+        let written = |style, columns| {
+            let mut bytes = Vec::new();
+            let line = Line::new(style)
+                .push(Tone::Warning, "check: ")
+                .push(Tone::Plain, "one two three")
+                .push(Tone::Bad, " four");
+            line.write_within(&mut bytes, columns, 7).expect("memory does not fail");
+            String::from_utf8(bytes).expect("UTF-8")
+        };
+        assert_eq!(written(Style::plain(), None), "check: one two three four\n");
+        assert_eq!(written(Style::plain(), Some(25)), "check: one two three four\n");
+        assert_eq!(written(Style::plain(), Some(24)), "check: one two three\n       four\n");
+        assert_eq!(written(Style::plain(), Some(14)), "check: one two\n       three\n       four\n");
+        assert_eq!(
+            written(Style::plain(), Some(3)),
+            "check:\n       one\n       two\n       three\n       four\n"
+        );
+        let coloured = written(Style::coloured(), Some(14));
+        let mut plain = coloured.clone();
+        while let Some(begin) = plain.find('\u{1b}') {
+            let end = begin + plain[begin..].find('m').expect("the end of a style");
+            plain.replace_range(begin..=end, "");
+        }
+        assert_eq!(plain, written(Style::plain(), Some(14)), "{coloured:?}");
+        assert_eq!(coloured.matches("\u{1b}[31m").count(), 1, "{coloured:?}");
     }
 
     #[test]

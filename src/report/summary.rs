@@ -7,8 +7,8 @@ use std::io::{self, BufWriter, Write};
 
 use super::abbreviate::limited;
 use super::document::{contract_name, sorted_losses};
-use super::style::{Line, Style, Tone};
-use super::table::write_more;
+use super::style::{Line, Tone};
+use super::table::{Layout, write_more};
 use crate::correlate::{Case, KeyVerdict};
 use crate::event::{Detail, Scope};
 
@@ -21,6 +21,11 @@ const UNJOINED_SHOWN_MAX: usize = 3;
 /// Longest text taken over from a log or a path, in characters.
 const TEXT_CHARACTERS_MAX: usize = 160;
 
+/// Columns of the labels before losses and advice.
+const LABEL_COLUMNS: usize = 7;
+/// How far the rest of a line is indented that the screen has no room for.
+const INDENT_COLUMNS: usize = 2;
+
 /// Writes the summary. `next_commands` are whole command lines that make a sensible next step; they are
 /// shown as given.
 ///
@@ -30,23 +35,29 @@ pub fn write_summary(
     out: &mut dyn Write,
     case: &Case,
     next_commands: &[&str],
-    style: Style,
+    layout: impl Into<Layout>,
 ) -> io::Result<()> {
+    let layout = layout.into();
     let mut out = BufWriter::new(out);
-    write_counts(&mut out, case, style)?;
-    write_coverage(&mut out, case, style)?;
-    write_losses(&mut out, case, style)?;
+    write_counts(&mut out, case, layout)?;
+    write_coverage(&mut out, case, layout)?;
+    write_losses(&mut out, case, layout)?;
     for advice in advice(case) {
-        Line::new(style).push(Tone::Warning, "check: ").push(Tone::Plain, &advice).write(&mut out)?;
+        Line::new(layout.style).push(Tone::Warning, "check: ").push(Tone::Plain, &advice).write_within(
+            &mut out,
+            layout.columns,
+            LABEL_COLUMNS,
+        )?;
     }
+    // Never broken: they are there to be copied.
     for command in next_commands {
-        Line::new(style).push(Tone::Faint, "next:  ").push(Tone::Plain, command).write(&mut out)?;
+        Line::new(layout.style).push(Tone::Faint, "next:  ").push(Tone::Plain, command).write(&mut out)?;
     }
     out.flush()
 }
 
-fn write_counts(out: &mut dyn Write, case: &Case, style: Style) -> io::Result<()> {
-    let mut line = Line::new(style);
+fn write_counts(out: &mut dyn Write, case: &Case, layout: Layout) -> io::Result<()> {
+    let mut line = Line::new(layout.style);
     if case.nodes.is_empty() {
         line = line.push(Tone::Heading, "no nodes");
     } else {
@@ -80,13 +91,13 @@ fn write_counts(out: &mut dyn Write, case: &Case, style: Style) -> io::Result<()
     let lost_tone = if records.lost > 0 { Tone::Warning } else { Tone::Plain };
     line.push(Tone::Plain, &format!("; {} read, ", counted(records.read, "record")))
         .push(lost_tone, &format!("{} lost", grouped(records.lost)))
-        .write(out)
+        .write_within(out, layout.columns, INDENT_COLUMNS)
 }
 
-fn write_coverage(out: &mut dyn Write, case: &Case, style: Style) -> io::Result<()> {
+fn write_coverage(out: &mut dyn Write, case: &Case, layout: Layout) -> io::Result<()> {
     let (objects, records) = (case.coverage.objects, case.coverage.records);
     let failed_tone = if objects.failed > 0 { Tone::Warning } else { Tone::Plain };
-    Line::new(style)
+    Line::new(layout.style)
         .push(
             Tone::Plain,
             &format!("{} read, {} skipped, ", counted(objects.read, "object"), grouped(objects.skipped)),
@@ -101,27 +112,31 @@ fn write_coverage(out: &mut dyn Write, case: &Case, style: Style) -> io::Result<
                 grouped(records.duplicate)
             ),
         )
-        .write(out)?;
+        .write_within(out, layout.columns, INDENT_COLUMNS)?;
     let scopes = case.coverage.reported_scopes();
     for scope in scopes.iter().take(SCOPES_SHOWN_MAX) {
         let text = format!("{} {}: {}", short(&scope.account_id), short(&scope.region), period(scope));
-        let line = Line::new(style).push(Tone::Plain, &text);
+        let line = Line::new(layout.style).push(Tone::Plain, &text);
         let line =
             if scope.kms_events_seen { line } else { line.push(Tone::Warning, ", no KMS events seen") };
-        line.write(out)?;
+        line.write_within(out, layout.columns, INDENT_COLUMNS)?;
     }
-    write_more(out, scopes.len().saturating_sub(SCOPES_SHOWN_MAX), "accounts and regions", style)
+    write_more(out, scopes.len().saturating_sub(SCOPES_SHOWN_MAX), "accounts and regions", layout.style)
 }
 
-fn write_losses(out: &mut dyn Write, case: &Case, style: Style) -> io::Result<()> {
+fn write_losses(out: &mut dyn Write, case: &Case, layout: Layout) -> io::Result<()> {
     let losses = sorted_losses(case);
     for loss in losses.iter().take(LOSSES_SHOWN_MAX) {
         let record = loss.record.map_or_else(String::new, |record| format!(" record {record}"));
         let text =
             format!("{}{record}: {}: {}", short(&loss.object), contract_name(loss.kind), short(&loss.detail));
-        Line::new(style).push(Tone::Warning, "lost:  ").push(Tone::Plain, &text).write(out)?;
+        Line::new(layout.style).push(Tone::Warning, "lost:  ").push(Tone::Plain, &text).write_within(
+            out,
+            layout.columns,
+            LABEL_COLUMNS,
+        )?;
     }
-    write_more(out, losses.len().saturating_sub(LOSSES_SHOWN_MAX), "losses", style)
+    write_more(out, losses.len().saturating_sub(LOSSES_SHOWN_MAX), "losses", layout.style)
 }
 
 /// What to check, where the archive cannot answer the question.
@@ -200,7 +215,7 @@ fn counted(count: u64, noun: &str) -> String {
 }
 
 /// A number with a comma between groups of three digits.
-fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -216,7 +231,7 @@ fn grouped(number: u64) -> String {
 mod tests {
     use super::{grouped, write_summary};
     use crate::correlate::Case;
-    use crate::report::{Style, incident, is_hazardous};
+    use crate::report::{Layout, Style, incident, is_hazardous};
 
     fn summary(case: &Case, next_commands: &[&str]) -> String {
         let mut bytes = Vec::new();
@@ -236,6 +251,21 @@ lost:  logs/one.json.gz record 9: invalid-json: no JSON at byte 4711
 next:  keytrail explain i-0cccccccccccccccc logs
 "
         );
+    }
+
+    #[test]
+    fn a_narrow_screen_breaks_lines_but_no_command() {
+        let mut bytes = Vec::new();
+        let layout = Layout { columns: Some(60), style: Style::plain() };
+        let command = "keytrail explain i-0cccccccccccccccc a/directory/with/a/very/long/name";
+        write_summary(&mut bytes, &incident::case(), &[command], layout).expect("memory does not fail");
+        let text = String::from_utf8(bytes).expect("UTF-8");
+        let (command, rest): (Vec<&str>, Vec<&str>) =
+            text.lines().partition(|line| line.starts_with("next:"));
+        assert!(command[0].ends_with("/a/very/long/name"), "{text}");
+        assert!(rest.iter().all(|line| line.chars().count() <= 60), "{text}");
+        let one_line: String = rest.join(" ").split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(one_line.contains("records: 6 selected, 3,203 passed over, 0 duplicate"), "{one_line}");
     }
 
     #[test]

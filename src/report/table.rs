@@ -26,6 +26,13 @@ pub struct Layout {
     pub style: Style,
 }
 
+impl From<Style> for Layout {
+    /// Lines of any length.
+    fn from(style: Style) -> Self {
+        Self { columns: None, style }
+    }
+}
+
 /// Kinds of launch failures that are listed before the rest is counted.
 const LAUNCH_FAILURES_SHOWN_MAX: usize = 10;
 /// Widest column of the table of short ids: one long name must not widen all rows.
@@ -263,6 +270,13 @@ fn keys(node: &Node) -> Keys {
         is_refused: refused.is_some(),
         are_several: more_expected + more_used > 0,
     }
+}
+
+/// The expected key and the deciding key as the table shows them: short, `-` where unknown, the latter with
+/// `!` before it where it was refused. Safe to show.
+pub(super) fn key_texts(node: &Node) -> (String, String) {
+    let keys = keys(node);
+    (keys.expected.text, keys.used.text)
 }
 
 fn refused_volumes(node: &Node) -> impl Iterator<Item = &Volume> {

@@ -69,7 +69,7 @@ fn measure(word: &str) -> (usize, usize) {
 }
 
 /// A word in pieces of at most `columns`.
-fn pieces(word: &str, columns: usize) -> Vec<&str> {
+pub(super) fn pieces(word: &str, columns: usize) -> Vec<&str> {
     let mut pieces = Vec::new();
     let mut start = 0;
     let (mut used, mut characters) = (0, 0);

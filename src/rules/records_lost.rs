@@ -110,6 +110,7 @@ fn words(kind: LossKind, number: usize) -> String {
         LossKind::RecordTooLarge => ("record", "larger than the limit"),
         LossKind::NotARecord => ("value", "that is no CloudTrail record"),
         LossKind::IncompleteRecord => ("record", "without what every record has"),
+        LossKind::IncompleteExtract => ("extract", "that is not whole"),
     };
     format!("{} {why}", count(number, what))
 }

@@ -73,10 +73,12 @@ pub(super) fn principal_name(principal: &str) -> String {
     plain(name)
 }
 
-/// `key 1111…` for a title: the whole key id, without account and region.
+/// `key 1111…` for a title: the whole key id, without account, and without region but for a multi-Region key,
+/// whose replicas have the same id.
 pub(super) fn key_name(arn: &str) -> String {
     match KeyArn::parse(arn) {
         Some(key) => match key.key_id() {
+            Some(id) if id.starts_with("mrk-") => format!("key {} in {}", plain(id), plain(key.region)),
             Some(id) => format!("key {}", plain(id)),
             None => plain(key.resource),
         },
@@ -130,7 +132,10 @@ mod tests {
         ] {
             assert_eq!(principal_name(principal), name);
         }
-        assert_eq!(key_name("arn:aws:kms:us-east-1:111122223333:key/mrk-1234abcd"), "key mrk-1234abcd");
+        assert_eq!(
+            key_name("arn:aws:kms:us-east-1:111122223333:key/mrk-1234abcd"),
+            "key mrk-1234abcd in us-east-1"
+        );
         assert_eq!(key_name("arn:aws:kms:us-east-1:111122223333:alias/ebs"), "alias/ebs");
     }
 

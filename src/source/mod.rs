@@ -61,6 +61,11 @@ pub trait Fetch: Send + Sync {
     /// # Errors
     /// When the object cannot be opened; reading may fail later too.
     fn open(&self) -> io::Result<Box<dyn Read + Send>>;
+
+    /// What changes whenever the object's bytes change, such as its ETag, where the store tells.
+    fn revision(&self) -> Option<String> {
+        None
+    }
 }
 
 impl SourceObject {
@@ -111,6 +116,21 @@ impl SourceObject {
             Place::StandardInput => Ok(Box::new(io::stdin())),
             Place::Memory(bytes) => Ok(Box::new(Cursor::new(Arc::clone(bytes)))),
             Place::Remote(fetch) => fetch.open(),
+        }
+    }
+
+    /// What changes whenever the object's bytes change: a file's time of modification, a remote object's
+    /// ETag; `None` where nothing tells.
+    #[must_use]
+    pub fn revision(&self) -> Option<String> {
+        match &self.place {
+            Place::Disk(path) => {
+                let modified = path.metadata().ok()?.modified().ok()?;
+                let since = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
+                Some(format!("modified:{}.{:09}", since.as_secs(), since.subsec_nanos()))
+            }
+            Place::Remote(fetch) => fetch.revision(),
+            Place::StandardInput | Place::Memory(_) => None,
         }
     }
 }

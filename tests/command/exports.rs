@@ -77,6 +77,44 @@ fn parquet_holds_the_rows_of_the_csv() {
 }
 
 #[test]
+fn reports_and_timelines_are_exported_as_they_are_printed() {
+    let run = analyze(
+        "-o none --export markdown=incident.md --export timesketch=timeline.jsonl --export ocsf=events.jsonl",
+    )
+    .succeed();
+    assert_eq!(run.text("incident.md"), analyze("-o markdown").succeed().stdout);
+    assert_eq!(run.text("timeline.jsonl"), analyze("-o timesketch").succeed().stdout);
+    assert_eq!(run.text("events.jsonl"), analyze("-o ocsf").succeed().stdout);
+    assert!(run.text("incident.md").contains("| **change** | terraform-pipeline replaced the policy of key"));
+    for file in ["timeline.jsonl", "events.jsonl"] {
+        let text = run.text(file);
+        assert!(text.lines().count() > 20, "{text}");
+        for line in text.lines() {
+            serde_json::from_str::<serde_json::Value>(line).expect("a line is JSON");
+        }
+    }
+    analyze("--export timesketch=timeline.json").fail(&["timesketch", ".jsonl"]);
+}
+
+#[test]
+fn a_table_that_nothing_would_write_is_an_error() {
+    for output in
+        ["-o json", "-o table", "", "-o none --export json=case.json", "-o none --export csv=tables"]
+    {
+        analyze(&format!("{output} --table volumes")).fail(&["--table volumes", "-o csv"]);
+    }
+    let run = analyze("-o json --table volumes --export csv=volumes.csv").succeed();
+    assert_eq!(run.text("volumes.csv"), analyze("-o csv --table volumes").succeed().stdout);
+}
+
+#[cfg(not(feature = "parquet"))]
+#[test]
+fn a_format_that_was_not_built_in_is_known_and_refused() {
+    analyze("-o parquet").fail(&["built without Parquet"]);
+    analyze("--export parquet=nodes.parquet").fail(&["built without Parquet"]);
+}
+
+#[test]
 fn a_file_that_exists_is_kept_unless_forced() {
     let kept = analyze("--export json=case.json").file("case.json", "mine").fail(&[
         "case.json",

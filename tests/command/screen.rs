@@ -13,6 +13,10 @@ fn colours_are_for_terminals_unless_asked_for() {
     assert!(demo("--color always").succeed().stdout.contains(ESCAPE));
     let no_color = demo("").environment("NO_COLOR", "1").succeed();
     assert!(!no_color.stdout.contains(ESCAPE) && !no_color.stderr.contains(ESCAPE));
+    let forced = demo("").environment("CLICOLOR_FORCE", "1").succeed();
+    assert!(forced.stdout.contains(ESCAPE) && forced.stderr.contains(ESCAPE));
+    let both = demo("").environment("CLICOLOR_FORCE", "1").environment("NO_COLOR", "1").succeed();
+    assert!(!both.stdout.contains(ESCAPE) && !both.stderr.contains(ESCAPE));
     assert!(!demo("--color never").environment("CLICOLOR_FORCE", "1").succeed().stdout.contains(ESCAPE));
 }
 

@@ -90,7 +90,7 @@ fn standard_input_is_read_plain_and_gzipped_like_a_directory() {
 #[test]
 fn lookup_events_pages_are_read_from_standard_input() {
     // As `aws cloudtrail lookup-events --output json` prints them: newest first, each record a string.
-    let mut events = Vec::new();
+    let (mut events, mut texts) = (Vec::new(), Vec::new());
     for file in sample_text(SAMPLE).lines() {
         let file: serde_json::Value = serde_json::from_str(file).expect("a log file is JSON");
         for record in file["Records"].as_array().expect("records") {
@@ -99,15 +99,16 @@ fn lookup_events_pages_are_read_from_standard_input() {
                 "{{\"EventId\":{},\"EventName\":{},\"CloudTrailEvent\":{text}}}",
                 record["eventID"], record["eventName"]
             ));
+            texts.push(text);
         }
     }
     events.reverse();
     let page = format!("{{\n    \"Events\": [\n        {}\n    ]\n}}\n", events.join(",\n        "));
-    let run = keytrail("analyze - -o json").input(page).succeed();
-    assert_eq!(
-        run.node_ids(),
-        keytrail(&format!("analyze sample-logs/{SAMPLE} -o json")).succeed().node_ids()
-    );
+    let node_ids = keytrail(&format!("analyze sample-logs/{SAMPLE} -o json")).succeed().node_ids();
+    // With --query 'Events[].CloudTrailEvent' nothing but the strings is left.
+    for input in [page, format!("[\n    {}\n]\n", texts.join(",\n    ")), texts.join("\n")] {
+        assert_eq!(keytrail("analyze - -o json").input(input).succeed().node_ids(), node_ids);
+    }
 }
 
 #[test]

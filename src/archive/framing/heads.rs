@@ -46,7 +46,7 @@ pub(super) fn container_head(object: &[u8]) -> Option<usize> {
 
 /// `"Records":[` at the beginning of `member`: the length of it.
 pub(super) fn array_member(member: &[u8]) -> Option<usize> {
-    let key_end = ["\"Records\"", "\"Events\"", "\"logEvents\""]
+    let key_end = ["\"Records\"", "\"Events\"", "\"logEvents\"", "\"keytrailExtract\""]
         .iter()
         .find_map(|key| member.starts_with(key.as_bytes()).then_some(key.len()))?;
     let colon = skip_whitespace(member, key_end);

@@ -161,6 +161,11 @@ fn mutated() -> impl Strategy<Value = String> {
         })
 }
 
+/// Each record as a JSON string, which is how `lookup-events` writes it.
+fn as_strings(records: &[String]) -> Vec<String> {
+    records.iter().map(|record| serde_json::Value::from(record.as_str()).to_string()).collect()
+}
+
 fn read_text(text: &str) -> (Vec<u64>, crate::event::Coverage) {
     let object = SourceObject::memory("a.json", text.as_bytes().to_vec());
     let reading = read(&[object], &ReadOptions { jobs: 1, ..ReadOptions::default() }, &Quiet);
@@ -239,13 +244,15 @@ proptest! {
     #[test]
     fn selection_keeps_exactly_what_a_full_parse_keeps(
         records in prop::collection::vec(mutated(), 1..6),
-        shape in 0u32..4,
+        shape in 0u32..6,
     ) {
         let text = match shape {
             0 => format!(r#"{{"Records":[{}]}}"#, records.join(",")),
             1 => format!("{{ \"a\" : 1,\n\"Records\" : [\n{}\n] ,\"b\":[{{}}]}}\n", records.join(" , ")),
             2 => records.join("\n"),
-            _ => records.concat(),
+            3 => records.concat(),
+            4 => format!("[ {} ]", as_strings(&records).join(",\n")),
+            _ => as_strings(&records).join("\n"),
         };
         let (selected, lost) = full_parse(&records);
         let (read, coverage) = read_text(&text);
@@ -317,7 +324,7 @@ proptest! {
     fn any_text_is_read_without_panic_and_accounted_for(
         pieces in prop::collection::vec(prop::sample::select(vec![
             "{", "}", "[", "]", ",", "\"", "\\", "\n", " ", ":", "\"Records\"", "\"Events\"", "{\"Records\":[", "]}",
-            "{\"eventVersion\":", "\"CloudTrailEvent\":\"{}\"", "1", "null", "2026-03-02T10:00:00Z ", "é", "\u{1e}",
+            "{\"eventVersion\":", "\"CloudTrailEvent\":\"{}\"", "\"{\\\"eventVersion\\\":1}\"", "\"{", "1", "null", "2026-03-02T10:00:00Z ", "é", "\u{1e}",
             "{\"eventTime\":\"2026-03-02T10:00:00Z\",\"eventSource\":\"ec2.amazonaws.com\",\"eventName\":\"RunInstances\"}",
         ]), 0..60),
         record_bytes_max in prop::sample::select(vec![8usize, 40, 1 << 20]),

@@ -15,7 +15,7 @@ use crate::correlate::{
     Case, DefaultKey, KeySummary, Node, TimelineRole, VolumeOutcome, WrittenKey, is_same_key,
 };
 use crate::event::{Denial, Detail, Id, KeyArn, KmsOperation, Text, Timestamp};
-use crate::report::abbreviate::{short_key, short_principal};
+use crate::report::abbreviate::{named_key, short_principal};
 use crate::report::document::contract_name;
 use crate::rules::{self, Finding};
 
@@ -283,7 +283,7 @@ fn groups(nodes: &[&Node]) -> Vec<NodeGroup> {
 }
 
 fn verdict(case: &Case, summary: &KeySummary, nodes: &[&Node], refusals: &[RefusalGroup]) -> Verdict {
-    let name = short_key(&cut(&summary.key_arn));
+    let name = named_key(&cut(&summary.key_arn));
     let is_under = |node: &&&Node, is_used: bool| {
         node.volumes.iter().any(|volume| {
             let is_key = volume.key_arn.as_ref().is_some_and(|own| is_same_key(own, &summary.key_arn));

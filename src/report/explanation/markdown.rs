@@ -2,7 +2,7 @@
 //!
 //! An [`Explanation`] comes in, GitHub-flavoured Markdown goes out. Texts of a log stand in code spans or are
 //! escaped, so that none of them becomes markup, a link or HTML; texts ready to paste stand in fences longer
-//! than any run of backticks in them.
+//! than any run of backticks in them ([`inert`](crate::report::markdown::inert)).
 
 use std::io::{self, BufWriter, Write};
 
@@ -12,7 +12,7 @@ use super::wording::{delta, moment, verdict_name};
 use super::{Cause, Explanation, Mark, Remedy, Step, key, node};
 use crate::event::Text;
 use crate::report::document::contract_name;
-use crate::report::sanitize::sanitize;
+use crate::report::markdown::inert::{cell, code, escaped, write_fenced};
 
 /// Events cited in one place before the rest is counted.
 const CITED_MAX: usize = 12;
@@ -211,12 +211,7 @@ fn write_remedies(out: &mut dyn Write, remedies: &[Remedy]) -> io::Result<()> {
         writeln!(out, "\n**{}** ({})", escaped(&remedy.summary), remedy.rules.join(", "))?;
         writeln!(out, "\nTarget: {}", escaped(&remedy.target))?;
         for document in &remedy.documents {
-            let fence = "`".repeat(longest_run(&document.body).max(2) + 1);
-            writeln!(out, "\n{fence}{}", language(document.format))?;
-            for line in document.body.lines() {
-                writeln!(out, "{}", sanitize(line))?;
-            }
-            writeln!(out, "{fence}")?;
+            write_fenced(out, document)?;
         }
     }
     write_more(out, remedies.len().saturating_sub(LINES_SHOWN_MAX), "remedies")
@@ -243,109 +238,4 @@ fn write_custody(out: &mut dyn Write, explanation: &Explanation) -> io::Result<(
 
 fn write_more(out: &mut dyn Write, count: usize, what: &str) -> io::Result<()> {
     if count == 0 { Ok(()) } else { writeln!(out, "\nand {count} more {what}; `-o json` has all") }
-}
-
-/// The language that a fence names.
-fn language(format: &str) -> &'static str {
-    match format {
-        "iam-json" => "json",
-        "terraform" => "hcl",
-        "yaml" => "yaml",
-        "aws-cli" => "sh",
-        _ => "",
-    }
-}
-
-fn longest_run(text: &str) -> usize {
-    let mut longest = 0;
-    let mut run = 0;
-    for character in text.chars() {
-        run = if character == '`' { run + 1 } else { 0 };
-        longest = longest.max(run);
-    }
-    longest
-}
-
-/// A code span that shows exactly `text`.
-fn code(text: &str) -> String {
-    let text = sanitize(text);
-    if text.trim().is_empty() {
-        return String::new();
-    }
-    let fence = "`".repeat(longest_run(&text) + 1);
-    let pad = if text.starts_with(['`', ' ']) || text.ends_with(['`', ' ']) { " " } else { "" };
-    format!("{fence}{pad}{text}{pad}{fence}")
-}
-
-/// A code span for a table, where a pipe would end the cell even inside a code span.
-fn cell(text: &str) -> String {
-    code(text).replace('|', "\\|")
-}
-
-/// Prose in which nothing is markup.
-fn escaped(text: &str) -> String {
-    let text = sanitize(text);
-    let mut safe = String::with_capacity(text.len() + text.len() / 8);
-    let mut is_start = true;
-    let mut digits = false;
-    for (at, character) in text.char_indices() {
-        let rest = &text[at..];
-        match character {
-            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '$' | '#' => safe.extend(['\\', character]),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '&' => safe.push_str("&amp;"),
-            // No mention of a user, no address, no link: nobody must be led anywhere by a log.
-            '@' => safe.push_str("&#64;"),
-            ':' if rest.starts_with("://") => safe.push_str("&#58;"),
-            'w' | 'W' if rest.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("www.")) => {
-                safe.push_str(if character == 'w' { "&#119;" } else { "&#87;" });
-            }
-            '-' | '+' | '=' if is_start => safe.extend(['\\', character]),
-            '.' | ')' if digits => safe.extend(['\\', character]),
-            _ => safe.push(character),
-        }
-        digits = character.is_ascii_digit() && (is_start || digits);
-        is_start = is_start && character == ' ';
-    }
-    safe
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{cell, code, escaped};
-
-    #[test]
-    fn code_spans_hold_any_text() {
-        for (text, shown) in [
-            ("i-0aaaaaaaaaaaaaaaa", "`i-0aaaaaaaaaaaaaaaa`"),
-            ("a`b", "``a`b``"),
-            ("``", "``` `` ```"),
-            ("`a", "`` `a ``"),
-            ("", ""),
-            ("\u{1b}[2J\n", r"`\u{1b}[2J\u{a}`"),
-        ] {
-            assert_eq!(code(text), shown);
-        }
-        assert_eq!(cell("a|b"), "`a\\|b`");
-    }
-
-    #[test]
-    fn prose_is_no_markup() {
-        for (text, shown) in [
-            ("<script>alert(1)</script>", "&lt;script&gt;alert(1)&lt;/script&gt;"),
-            ("**bold** _it_ [a](b) `c` ~~d~~ | e", r"\*\*bold\*\* \_it\_ \[a\](b) \`c\` \~\~d\~\~ \| e"),
-            (
-                "https://evil.example www.evil.example @octocat",
-                "https&#58;//evil.example &#119;ww.evil.example &#64;octocat",
-            ),
-            ("- item", r"\- item"),
-            ("1. item", r"1\. item"),
-            ("# heading", r"\# heading"),
-            ("no 1. in the middle, t3.large", "no 1. in the middle, t3.large"),
-            ("&lt;", "&amp;lt;"),
-        ] {
-            assert_eq!(escaped(text), shown);
-        }
-    }
 }

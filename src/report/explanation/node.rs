@@ -19,7 +19,7 @@ use crate::correlate::{
 };
 use crate::event::{Denial, Detail, Event, Id, Text, Timestamp};
 use crate::manifest::KeyForm;
-use crate::report::abbreviate::{short_key, short_principal};
+use crate::report::abbreviate::{named_key, short_principal};
 use crate::report::document::timeline_entry;
 use crate::report::sentence::sentence;
 use crate::rules::{self, Finding};
@@ -378,7 +378,7 @@ fn used_keys(case: &Case, node: &Node) -> Vec<UsedKey> {
 
 fn used_sentence(case: &Case, node: &Node, volume: &Volume, refusals: &HashMap<&Id, Denial<'_>>) -> String {
     let key = match &volume.key_arn {
-        Some(arn) => format!("key {}", short_key(&cut(arn))),
+        Some(arn) => format!("key {}", named_key(&cut(arn))),
         None => "a key not logged".to_owned(),
     };
     let mut sentence = format!("{key}, {}", origin(volume.key_origin));

@@ -12,7 +12,7 @@ use super::{Cause, ConfiguredKey, Exhibit, Explanation, Mark, Reading, Remedy, S
 use crate::correlate::{Confidence, KeyVerdict, VolumeOutcome};
 use crate::event::Text;
 use crate::report::Layout;
-use crate::report::abbreviate::{limited, short_key, short_principal};
+use crate::report::abbreviate::{limited, named_key, short_principal};
 use crate::report::document::contract_name;
 use crate::report::sanitize::sanitize;
 use crate::report::style::{Line, Tone, width};
@@ -84,12 +84,12 @@ impl Names {
             principals.extend(&account.summary.principals);
         }
         let keys: Vec<&Text> = keys.into_iter().take(NAMES_SHORTENED_MAX).collect();
-        let short: BTreeSet<String> = keys.iter().map(|key| short_key(key)).collect();
+        let short: BTreeSet<String> = keys.iter().map(|key| named_key(key)).collect();
         let mut names: Vec<(String, String)> = Vec::new();
         // Keys that look the same when shortened are not shortened.
         if short.len() == keys.len() {
             for key in &keys {
-                let short = format!("key {}", short_key(key));
+                let short = format!("key {}", named_key(key));
                 names.push((format!("key {key}"), short.clone()));
                 names.push((key.to_string(), short));
             }

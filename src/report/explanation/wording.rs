@@ -9,19 +9,19 @@ use crate::correlate::{
 };
 use crate::event::{Denial, DenialKind, Event, ExplicitDenyIn, Text, Timestamp};
 use crate::manifest::KeyForm;
-use crate::report::abbreviate::{limited, short_key, short_principal};
+use crate::report::abbreviate::{limited, named_key, short_principal};
 use crate::report::document::contract_name;
 
 /// Longest text taken over from a log, in characters.
 const LOG_TEXT_CHARACTERS_MAX: usize = 160;
 
 /// `2026-03-02 10:00:00`.
-pub(super) fn moment(at: Timestamp) -> String {
+pub(in crate::report) fn moment(at: Timestamp) -> String {
     at.to_string().replace('T', " ").trim_end_matches('Z').to_owned()
 }
 
 /// `13s`, `14m58s`, `2h05m`, `3d04h`.
-pub(super) fn span(seconds: i64) -> String {
+pub(in crate::report) fn span(seconds: i64) -> String {
     let seconds = seconds.unsigned_abs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
     match seconds {
@@ -33,11 +33,11 @@ pub(super) fn span(seconds: i64) -> String {
 }
 
 /// `+3s`, `-18m21s`.
-pub(super) fn delta(seconds: i64) -> String {
+pub(in crate::report) fn delta(seconds: i64) -> String {
     format!("{}{}", if seconds < 0 { '-' } else { '+' }, span(seconds))
 }
 
-pub(super) fn counted(count: u64, noun: &str) -> String {
+pub(in crate::report) fn counted(count: u64, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
@@ -62,7 +62,7 @@ pub(super) fn state(state: KeyState) -> &'static str {
 }
 
 /// Where a key came from.
-pub(super) fn origin(origin: KeyOrigin) -> &'static str {
+pub(in crate::report) fn origin(origin: KeyOrigin) -> &'static str {
     match origin {
         KeyOrigin::Configured => "the configured key",
         KeyOrigin::AwsManaged => "the AWS managed key of EBS (alias/aws/ebs)",
@@ -122,16 +122,18 @@ pub(super) fn refusal(event: &Event) -> (String, &'static str) {
 }
 
 /// An expected key by name: as written, and its id where that is an alias.
-pub(super) fn expected_name(key: &ExpectedKey) -> String {
+pub(in crate::report) fn expected_name(key: &ExpectedKey) -> String {
     match (&key.written, &key.key_arn) {
         (Some(written), arn) => {
-            let name = short_key(&cut(written));
+            let name = named_key(&cut(written));
             match arn {
-                Some(arn) if name.starts_with("alias/") => format!("{name} ({})", short_key(&cut(arn))),
+                // A bare id does not say of which replica.
+                Some(arn) if name.starts_with("mrk-") => named_key(&cut(arn)),
+                Some(arn) if name.starts_with("alias/") => format!("{name} ({})", named_key(&cut(arn))),
                 _ => name,
             }
         }
-        (None, Some(arn)) => short_key(&cut(arn)),
+        (None, Some(arn)) => named_key(&cut(arn)),
         (None, None) => "no key".to_owned(),
     }
 }
@@ -142,7 +144,7 @@ fn was_configured_otherwise(node: &Node) -> bool {
 }
 
 /// Which keys the node's volumes are under, in a sentence.
-pub(super) fn verdict_sentence(case: &Case, node: &Node) -> String {
+pub(in crate::report) fn verdict_sentence(case: &Case, node: &Node) -> String {
     let launch: Vec<&Volume> =
         node.volumes.iter().filter(|volume| volume.role == Some(VolumeRole::Launch)).collect();
     let used = |volume: &&&Volume| volume.outcome == VolumeOutcome::Used;
@@ -183,7 +185,7 @@ pub(super) fn verdict_sentence(case: &Case, node: &Node) -> String {
                             if wrong == 1 { "is" } else { "are" }
                         ),
                     },
-                    first.key_arn.as_ref().map_or_else(|| "?".to_owned(), |arn| short_key(&cut(arn))),
+                    first.key_arn.as_ref().map_or_else(|| "?".to_owned(), |arn| named_key(&cut(arn))),
                     match first.key_origin {
                         KeyOrigin::Configured if was_configured_otherwise(node) => {
                             "which the launch template named"
@@ -195,7 +197,7 @@ pub(super) fn verdict_sentence(case: &Case, node: &Node) -> String {
             }
         }
         KeyVerdict::NoExpectation => {
-            let keys: Vec<String> = node.used_keys.iter().map(|key| short_key(&cut(key))).take(3).collect();
+            let keys: Vec<String> = node.used_keys.iter().map(|key| named_key(&cut(key))).take(3).collect();
             format!(
                 "{volumes} under {} ({}); nothing says which key was expected.",
                 keys.join(", "),
@@ -213,7 +215,7 @@ fn denied_sentence(case: &Case, node: &Node, launch: &[&Volume]) -> String {
     let refused = launch.iter().find(|volume| volume.outcome != VolumeOutcome::Used);
     let key = refused
         .and_then(|volume| volume.key_arn.as_ref())
-        .map_or_else(|| "a key".to_owned(), |arn| format!("key {}", short_key(&cut(arn))));
+        .map_or_else(|| "a key".to_owned(), |arn| format!("key {}", named_key(&cut(arn))));
     let refusals: Vec<&Event> = node
         .timeline
         .iter()
@@ -239,7 +241,7 @@ fn unknown_sentence(node: &Node, launch: &[&Volume], expected: &[&ExpectedKey]) 
     }
     let unresolved = expected.iter().find(|key| key.key_arn.is_none()).and_then(|key| key.written.as_ref());
     if let (Some(alias), false) = (unresolved, launch.is_empty()) {
-        let keys: Vec<String> = node.used_keys.iter().map(|key| short_key(&cut(key))).take(3).collect();
+        let keys: Vec<String> = node.used_keys.iter().map(|key| named_key(&cut(key))).take(3).collect();
         let why = match KeyForm::of(alias) {
             KeyForm::Key => "no record shows the alias's key",
             _ => "the manifest has no key in its place, but what is to become one",
@@ -264,7 +266,7 @@ fn unknown_sentence(node: &Node, launch: &[&Volume], expected: &[&ExpectedKey]) 
 }
 
 /// How the node ended, in a sentence.
-pub(super) fn end_sentence(node: &Node) -> String {
+pub(in crate::report) fn end_sentence(node: &Node) -> String {
     let Some(end) = &node.termination else {
         return "The archive shows no end of it.".to_owned();
     };
