@@ -71,12 +71,11 @@ pub(super) fn remedy<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>)
         SdkError::ServiceError(answer) => {
             let status = answer.raw().status().as_u16();
             match answer.err().code().unwrap_or_default() {
-                "SlowDown"
-                | "Throttling"
-                | "ThrottlingException"
-                | "RequestLimitExceeded"
-                | "TooManyRequests" => Remedy::Wait,
-                "RequestTimeout" | "InternalError" => Remedy::Repeat,
+                "SlowDown" | "RequestLimitExceeded" | "TooManyRequests" => Remedy::Wait,
+                // KMS's own too, which S3 hands on.
+                code if code.contains("Throttling") => Remedy::Wait,
+                // The SDK learns the right time from the first refusal.
+                "RequestTimeout" | "InternalError" | "RequestTimeTooSkewed" => Remedy::Repeat,
                 _ if status == 503 || status == 429 => Remedy::Wait,
                 _ if status >= 500 => Remedy::Repeat,
                 _ => Remedy::None,

@@ -205,16 +205,29 @@ fn without_credentials_or_network_one_line_says_so() {
 #[test]
 fn a_bucket_of_another_region_is_followed_there() {
     let Some(server) = with_sample() else { return };
-    server.fault(json!({
-        "kind": "error", "service": "s3", "region": "us-east-1", "status": 301, "code": "PermanentRedirect",
-        "message": "The bucket you are attempting to access must be addressed using the specified endpoint.",
-        "headers": { "x-amz-bucket-region": "eu-west-1" }
-    }));
-    let run = analyze(&server, &format!("s3://{BUCKET}"));
-    assert_eq!(answer(run.document()), answer(from_disk(&server, &sample::directory(SAMPLE))));
-    let requests = server.requests();
-    let elsewhere = requests.iter().filter(|request| request["region"] == "us-east-1").count();
-    assert_eq!(elsewhere, 1, "one request tells where the bucket is");
+    let local = answer(from_disk(&server, &sample::directory(SAMPLE)));
+    let headers = json!({ "x-amz-bucket-region": "eu-west-1" });
+    let redirect = |operation: &str| {
+        json!({
+            "kind": "error", "operation": operation, "region": "us-east-1", "status": 301,
+            "code": "PermanentRedirect", "message": "must be addressed using the specified endpoint",
+            "headers": headers
+        })
+    };
+    let malformed = json!({
+        "kind": "error", "operation": "ListObjectsV2", "region": "us-east-1", "status": 400,
+        "code": "AuthorizationHeaderMalformed", "message": "the region 'us-east-1' is wrong"
+    });
+    for faults in [vec![redirect("ListObjectsV2")], vec![malformed, redirect("HeadBucket")]] {
+        server.clear_faults();
+        let (before, expected) = (server.requests().len(), faults.len());
+        faults.into_iter().for_each(|fault| server.fault(fault));
+        let run = analyze(&server, &format!("s3://{BUCKET}"));
+        assert_eq!(answer(run.document()), local);
+        let requests = server.requests();
+        let elsewhere = requests[before..].iter().filter(|request| request["region"] == "us-east-1").count();
+        assert_eq!(elsewhere, expected, "only to find out where the bucket is");
+    }
 }
 
 #[test]

@@ -65,18 +65,33 @@ impl Bucket {
         else {
             return Ok(bucket);
         };
-        let home = error.raw_response().and_then(|response| response.headers().get("x-amz-bucket-region"));
         let asked = session.config_for(None).region().map(ToString::to_string);
-        if let Some(home) = home
-            && Some(home) != asked.as_deref()
+        if let Some(home) = bucket.home(&error).await
+            && Some(&home) != asked.as_ref()
         {
-            bucket = Self::in_region(session, location, options, Some(home));
+            bucket = Self::in_region(session, location, options, Some(&home));
             return match bucket.request(&location.prefix, false, None, Some(1), FIRST_ATTEMPTS_MAX).await {
                 Ok(_) => Ok(bucket),
                 Err(error) => Err(bucket.failure_of_listing(&location.prefix, &error)),
             };
         }
         Err(bucket.failure_of_listing(&location.prefix, &error))
+    }
+
+    /// The bucket's own region, as an error of another region's S3 tells it.
+    async fn home(&self, error: &SdkError<ListObjectsV2Error>) -> Option<String> {
+        const HEADER: &str = "x-amz-bucket-region";
+        let response = error.raw_response()?;
+        if let Some(home) = response.headers().get(HEADER) {
+            return Some(home.to_owned());
+        }
+        if !matches!(response.status().as_u16(), 301 | 307 | 400) {
+            return None;
+        }
+        match self.client.head_bucket().bucket(&self.name).send().await {
+            Ok(output) => output.bucket_region().map(str::to_owned),
+            Err(error) => error.raw_response()?.headers().get(HEADER).map(str::to_owned),
+        }
     }
 
     fn in_region(session: &Session, location: &Location, options: S3Options, region: Option<&str>) -> Self {
