@@ -20,7 +20,9 @@ fn pieces() -> [Vec<String>; 3] {
     let mut launches: Vec<&String> =
         others.iter().filter(|record| sample::member(record, "eventName") == "RunInstances").collect();
     launches.sort_by_key(|record| sample::member(record, "eventTime"));
-    let request = sample::member(launches.first().expect("a launch"), "requestID");
+    let of = |request: &String| keys.iter().any(|key| sample::member(key, "requestID") == *request);
+    let requests = launches.iter().map(|record| sample::member(record, "requestID"));
+    let request = requests.into_iter().find(of).expect("a launch with keys");
     let (some, rest) = keys.into_iter().partition(|record| sample::member(record, "requestID") == request);
     [others, some, rest]
 }
@@ -69,7 +71,8 @@ fn a_wait_that_runs_out_leaves_what_is_known() {
     server.add_events(&launches, Duration::ZERO);
     server.add_events(&some, Duration::ZERO);
     let output = verify(&server, &["--wait", "3s", "--poll-interval", "1s"]);
-    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+    // The first launch shows that KMS is recorded, and the history goes on for long after the others.
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     let document = document(&output);
     assert_eq!(document["wait"]["ended"], "timed-out");
     let results: Vec<&str> = document["nodes"]
@@ -78,7 +81,7 @@ fn a_wait_that_runs_out_leaves_what_is_known() {
         .iter()
         .map(|node| node["result"].as_str().expect("a result"))
         .collect();
-    assert!(results.contains(&"pass") && results.contains(&"inconclusive"), "{results:?}");
+    assert!(results.contains(&"pass") && results.contains(&"fail"), "{results:?}");
 }
 
 #[test]
@@ -94,7 +97,7 @@ fn a_look_that_fails_is_not_the_end_of_the_wait() {
         .spawn()
         .expect("the command starts");
     std::thread::sleep(Duration::from_secs(3));
-    server.fault(serde_json::json!({"operation": "LookupEvents", "kind": "expired_token", "times": 1}));
+    server.fault(serde_json::json!({"operation": "LookupEvents", "kind": "expired-token", "times": 1}));
     std::thread::sleep(Duration::from_secs(4));
     assert!(child.try_wait().expect("a process").is_none(), "it goes on");
     server.clear_faults();
