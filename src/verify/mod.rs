@@ -323,6 +323,10 @@ pub fn verify(case: &Case, findings: &[Finding], demand: Demand<'_>) -> Verifica
         nodes.push(JudgedNode::new(node, result));
         assertions.extend(of_node);
     }
+    for assertion in &mut assertions {
+        // What rests on an absence, or on a refusal just now, may still be undone.
+        assertion.is_awaited |= assertion.result == Outcome::Fail && !assertion.is_final;
+    }
     make_unique(&mut assertions);
     let mut counts = Counts::default();
     for assertion in &assertions {

@@ -309,6 +309,8 @@ fn a_launch_without_kms_events_is_no_proof_and_fails_only_where_others_show_the_
     let failed = asked(&log, &Question::default());
     is_failure(&failed, Check::Encrypted, "not encrypted");
     assert_eq!(only(&failed, Check::Encrypted, Outcome::Fail).confidence, Confidence::Inferred);
+    // Who has time to wait waits: what is late would undo it.
+    assert!(failed.is_waiting() && !failed.has_final_failure());
 }
 
 #[test]

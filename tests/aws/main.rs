@@ -7,3 +7,4 @@ mod sample;
 #[allow(dead_code, reason = "each test uses its own part of it")]
 mod server;
 mod server_itself;
+mod verify;
