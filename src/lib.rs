@@ -4,7 +4,7 @@
 //! Data flows one way, and a lower layer never imports an upper one:
 //!
 //! ```text
-//! event -> archive (fed by source) -> correlate -> rules -> report -> cli
+//! event -> archive (fed by source) -> correlate -> rules -> verify -> report -> cli
 //! ```
 //!
 //! `ARCHITECTURE.md` in the repository is the map.
@@ -19,3 +19,4 @@ pub mod policy;
 pub mod report;
 pub mod rules;
 pub mod source;
+pub mod verify;

@@ -17,7 +17,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("extract", &["event", "source", "archive"]),
     ("correlate", &["event", "policy", "manifest"]),
     ("rules", &["event", "policy", "manifest", "correlate"]),
-    ("report", &["event", "policy", "manifest", "integrity", "correlate", "rules"]),
+    ("verify", &["event", "manifest", "correlate", "rules"]),
+    ("report", &["event", "policy", "manifest", "integrity", "correlate", "rules", "verify"]),
     (
         "cli",
         &[
@@ -30,6 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "extract",
             "correlate",
             "rules",
+            "verify",
             "report",
         ],
     ),

@@ -41,6 +41,16 @@ Exit codes:
   2  usage error, no such subject or several, or an error that ended the run
   3  records or objects were lost, with --strict";
 
+const VERIFY_EXIT_CODES: &str =
+    "A failure weighs more than what is inconclusive, and that more than a pass. No evidence never passes.
+
+Exit codes:
+  0  pass: every node launched has every volume under the expected key
+  1  fail: a refused key, a volume under another key or unencrypted, a launch that failed for a key
+  2  usage error, or an error that ended the run
+  3  inconclusive: too few launches, no expected key, no KMS evidence, an alias that does not resolve, losses,
+     or an interrupted wait";
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// One row per node: expected key, used key, outcome, cause.
@@ -52,6 +62,9 @@ pub(super) enum Command {
     /// Write the relevant records only, as an archive that gives the same answers.
     #[command(before_help = examples::EXTRACT, after_help = super::extract::AFTER_HELP)]
     Extract(super::extract::Extract),
+    /// Prove that the configured key is applied: pass 0, fail 1, inconclusive 3.
+    #[command(before_help = examples::VERIFY, after_help = VERIFY_EXIT_CODES)]
+    Verify(Box<super::verify::Verify>),
     /// The catalogue of rules, or one rule's page: what it concludes, from what, and what would disprove it.
     #[command(before_help = examples::RULES)]
     Rules(Rules),
@@ -145,6 +158,8 @@ pub(super) enum SchemaOf {
     Analyze,
     /// That of `keytrail explain`.
     Explain,
+    /// That of `keytrail verify`.
+    Verify,
 }
 
 #[derive(Debug, Args)]
@@ -174,7 +189,7 @@ pub(super) struct Demo {
     pub(super) output: OutputArguments,
 }
 
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Which nodes")]
 pub(super) struct WindowArguments {
     /// Nodes launched in the last while: 30m, 2h, 7d, "1 week".
@@ -188,7 +203,7 @@ pub(super) struct WindowArguments {
     pub(super) to: Option<String>,
 }
 
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Which nodes")]
 pub(super) struct FilterArguments {
     /// Nodes of this account; repeatable, as are the filters below. In S3, only its trail is read.
@@ -208,7 +223,7 @@ pub(super) struct FilterArguments {
     pub(super) all_launches: bool,
 }
 
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Keys")]
 pub(super) struct KeyArguments {
     /// The key that every node should use: key id, key ARN, alias or alias ARN.
@@ -245,7 +260,7 @@ pub(super) struct OutputArguments {
     pub(super) force: bool,
 }
 
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Reading")]
 pub(super) struct ReadingArguments {
     /// Workers; as many as there are processors if not given.

@@ -27,6 +27,10 @@ pub(super) const EXTRACT: &str = "Examples:
   keytrail extract ./AWSLogs --out relevant
   keytrail analyze relevant";
 
+pub(super) const VERIFY: &str = "Examples:
+  keytrail verify ./AWSLogs --expect-key alias/karpenter-ebs-key
+  keytrail verify ./AWSLogs --nodeclass default.yaml --junit verify.xml";
+
 pub(super) const RULES: &str = "Examples:
   keytrail rules
   keytrail rules KT101";

@@ -18,6 +18,8 @@ mod pipeline;
 mod progress;
 mod rules;
 mod sources;
+mod verify;
+mod wait;
 mod window;
 
 use std::ffi::OsString;
@@ -34,9 +36,9 @@ use arguments::{Arguments, Command, SchemaOf};
 enum Outcome {
     /// Everything was done.
     Done,
-    /// A finding is too severe.
+    /// A finding is too severe, or an assertion does not hold.
     Failed,
-    /// Losses, where none are accepted.
+    /// Losses, where none are accepted, or an assertion that the evidence does not decide.
     Inconclusive,
     /// The archive does not hold what was asked for; that has been said.
     NotFound,
@@ -94,6 +96,7 @@ fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Demo(demo) => demo::run(&demo, arguments.quiet),
         Command::Explain(explain) => explain::run(&explain, arguments.quiet),
         Command::Extract(extract) => extract::run(&extract, arguments.quiet),
+        Command::Verify(verify) => verify::run(&verify, arguments.quiet),
         Command::Rules(rules) => rules::run(&rules),
         Command::Completions(completions) => manual::completions(&completions),
         Command::Man(manual) => manual::write_pages(&manual),
@@ -102,6 +105,7 @@ fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
             match schema.of {
                 SchemaOf::Analyze => crate::report::write_schema(&mut out),
                 SchemaOf::Explain => crate::report::write_explanation_schema(&mut out),
+                SchemaOf::Verify => crate::report::write_verification_schema(&mut out),
             }
             .context("writing to standard output")?;
             Ok(Outcome::Done)

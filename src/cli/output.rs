@@ -214,8 +214,27 @@ fn layout_of(is_terminal: bool) -> Layout {
 
 fn write_file(answer: &Answer, target: &Target, force: bool) -> anyhow::Result<()> {
     let Answer { case, findings } = answer;
-    let path = target.path.display();
-    let directory = match target.path.parent() {
+    put_in_place(&target.path, force, |out| match target.format {
+        ExportFormat::Json => report::write_json(out, case, findings, TOOL),
+        ExportFormat::JsonLines => report::write_json_lines(out, case, findings),
+        ExportFormat::Csv => report::write_csv(out, case, findings, target.table),
+        ExportFormat::Html => report::write_html(out, case, findings, TOOL),
+        ExportFormat::Markdown => report::write_markdown(out, case, findings, TOOL),
+        ExportFormat::Timesketch => report::write_timesketch(out, case, findings),
+        ExportFormat::Ocsf => report::write_ocsf(out, case, findings, TOOL),
+        #[cfg(feature = "parquet")]
+        ExportFormat::Parquet => report::write_parquet(out, case, findings, target.table, TOOL),
+    })
+}
+
+/// Writes a file that appears whole or not at all.
+pub(super) fn put_in_place(
+    place: &Path,
+    force: bool,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> anyhow::Result<()> {
+    let path = place.display();
+    let directory = match place.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
@@ -224,22 +243,10 @@ fn write_file(answer: &Answer, target: &Target, force: bool) -> anyhow::Result<(
     let mut file = tempfile::NamedTempFile::new_in(directory)
         .with_context(|| format!("{path}: no file can be made in its directory"))?;
     let mut out = BufWriter::new(file.as_file_mut());
-    match target.format {
-        ExportFormat::Json => report::write_json(&mut out, case, findings, TOOL),
-        ExportFormat::JsonLines => report::write_json_lines(&mut out, case, findings),
-        ExportFormat::Csv => report::write_csv(&mut out, case, findings, target.table),
-        ExportFormat::Html => report::write_html(&mut out, case, findings, TOOL),
-        #[cfg(feature = "parquet")]
-        ExportFormat::Parquet => report::write_parquet(&mut out, case, findings, target.table, TOOL),
-        ExportFormat::Markdown => report::write_markdown(&mut out, case, findings, TOOL),
-        ExportFormat::Timesketch => report::write_timesketch(&mut out, case, findings),
-        ExportFormat::Ocsf => report::write_ocsf(&mut out, case, findings, TOOL),
-    }
-    .and_then(|()| out.flush())
-    .with_context(|| format!("{path}: cannot be written"))?;
+    write(&mut out).and_then(|()| out.flush()).with_context(|| format!("{path}: cannot be written"))?;
     drop(out);
     make_readable(file.as_file());
-    let persisted = if force { file.persist(&target.path) } else { file.persist_noclobber(&target.path) };
+    let persisted = if force { file.persist(place) } else { file.persist_noclobber(place) };
     persisted.map_err(|error| error.error).with_context(|| format!("{path}: cannot be put in place"))?;
     Ok(())
 }

@@ -18,7 +18,7 @@ use crate::source::SourceObject;
 use crate::source::disk;
 
 /// How to reach AWS, and what to read there.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "AWS")]
 pub(super) struct AwsArguments {
     /// Profile of the AWS configuration.
@@ -110,6 +110,11 @@ pub(super) fn narrowing(
 pub(super) fn is_in_aws(source: &Path) -> bool {
     source.to_str().is_some_and(|source| source.starts_with("s3://") || source.starts_with("lookup:"))
 }
+
+/// A source in AWS is there, and holds nothing of what is asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct NothingListed(String);
 
 /// The objects of all sources.
 pub(super) struct Sources {

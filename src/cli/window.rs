@@ -47,7 +47,8 @@ pub(super) fn lookback(text: &str) -> Result<i64, String> {
     if text.trim() == "0" { Ok(0) } else { seconds(text).map_err(|error| format!("{error:#}")) }
 }
 
-fn seconds(text: &str) -> anyhow::Result<i64> {
+/// Seconds of a duration; at least one.
+pub(super) fn seconds(text: &str) -> anyhow::Result<i64> {
     let hint = || "not a duration: write 30m, 2h, 7d or \"1 week\"";
     // The calendar library's own words are about its interface. Months and years have no fixed length.
     let span: Span = text.trim().parse().ok().with_context(hint)?;

@@ -212,6 +212,8 @@ pub struct LaunchedInstance {
     pub lifecycle: Option<Text>,
     /// `rootDeviceName`: the AMI's, such as `/dev/xvda`.
     pub root_device: Option<Text>,
+    /// Whether the root device is on instance store (`rootDeviceType`), so that the image brings no EBS volume.
+    pub has_instance_store_root: bool,
     /// Tags of the instance.
     pub tags: NodeTags,
 }

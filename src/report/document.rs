@@ -55,7 +55,7 @@ struct Document<'a> {
 /// What was read and what was lost.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Coverage")]
-struct CoverageDocument<'a> {
+pub(super) struct CoverageDocument<'a> {
     /// Objects by fate.
     objects: ObjectCounts,
     /// Records by fate: `read` is the sum of the others.
@@ -93,7 +93,7 @@ struct Timeline<'a> {
 }
 
 impl<'a> CoverageDocument<'a> {
-    fn new(case: &'a Case, losses_max: usize) -> Self {
+    pub(super) fn new(case: &'a Case, losses_max: usize) -> Self {
         let mut losses = sorted_losses(case);
         losses.truncate(losses_max);
         Self {

@@ -28,6 +28,7 @@ mod style;
 mod summary;
 mod table;
 mod timesketch;
+mod verification;
 mod wrap;
 
 pub use catalogue::write_catalogue;
@@ -54,3 +55,7 @@ pub use style::Style;
 pub use summary::write_summary;
 pub use table::{Layout, write_table, write_wide_table};
 pub use timesketch::write_timesketch;
+pub use verification::{
+    ANNOTATIONS_MAX, SUMMARY_BYTES_MAX, write_github_annotations, write_junit, write_sarif,
+    write_verification, write_verification_json, write_verification_markdown, write_verification_schema,
+};

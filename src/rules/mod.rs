@@ -46,11 +46,11 @@ mod terminated_by_auto_scaling;
 mod terminated_by_karpenter;
 mod terminated_by_principal;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod tool;
 mod unencrypted_volumes;
 mod view;
-mod wording;
+pub(crate) mod wording;
 mod wrong_key;
 
 pub use finding::{Document, Finding, Remediation, Severity, Subject, SubjectKind};

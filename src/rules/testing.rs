@@ -9,20 +9,20 @@ use super::view::{Facts, FleetView};
 use crate::correlate::{Case, Evidence, Filter, Question, correlate};
 use crate::event::{Coverage, EventParser, Id, Origin, Parsed};
 
-pub(super) const ACCOUNT: &str = "111122223333";
-pub(super) const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/11111111-2222-3333-4444-555555555555";
-pub(super) const OTHER_KEY: &str =
+pub(crate) const ACCOUNT: &str = "111122223333";
+pub(crate) const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/11111111-2222-3333-4444-555555555555";
+pub(crate) const OTHER_KEY: &str =
     "arn:aws:kms:us-east-1:111122223333:key/99999999-8888-7777-6666-555555555555";
-pub(super) const FOREIGN_KEY: &str =
+pub(crate) const FOREIGN_KEY: &str =
     "arn:aws:kms:us-east-1:444455556666:key/77777777-2222-3333-4444-555555555555";
-pub(super) const ROLE: &str = "arn:aws:iam::111122223333:role/KarpenterControllerRole-demo";
-pub(super) const NO_IDENTITY_POLICY: &str = "because no identity-based policy allows the ACTION action";
-pub(super) const NO_RESOURCE_POLICY: &str = "because no resource-based policy allows the ACTION action";
+pub(crate) const ROLE: &str = "arn:aws:iam::111122223333:role/KarpenterControllerRole-demo";
+pub(crate) const NO_IDENTITY_POLICY: &str = "because no identity-based policy allows the ACTION action";
+pub(crate) const NO_RESOURCE_POLICY: &str = "because no resource-based policy allows the ACTION action";
 const KARPENTER_AGENT: &str = "aws-sdk-go-v2/1.36.3 ua/2.1 os/linux lang/go#1.24.2 md/GOARCH#amd64 api/ec2#1.215.0 karpenter.sh-1.5.0 m/h";
 const FRONT_END: &str = "ec2-frontend-api.amazonaws.com";
 
 /// A role's session; `invoked_by` is the service that acts for it.
-pub(super) fn session(role: &str, name: &str, invoked_by: Option<&str>) -> String {
+pub(crate) fn session(role: &str, name: &str, invoked_by: Option<&str>) -> String {
     let short = role.rsplit('/').next().unwrap_or(role);
     let account = role.split(':').nth(4).unwrap_or(ACCOUNT);
     let invoked = invoked_by.map_or_else(String::new, |service| format!(r#","invokedBy":"{service}""#));
@@ -40,19 +40,19 @@ fn person() -> String {
 }
 
 /// `10:00:00` on the day of the tests, or a whole time.
-pub(super) fn time(at: &str) -> String {
+pub(crate) fn time(at: &str) -> String {
     if at.len() == 8 { format!("2026-03-02T{at}Z") } else { at.to_owned() }
 }
 
-pub(super) fn instance(letter: &str) -> String {
+pub(crate) fn instance(letter: &str) -> String {
     format!("i-0{}", letter.repeat(16))
 }
 
-pub(super) fn volume(letter: &str) -> String {
+pub(crate) fn volume(letter: &str) -> String {
     format!("vol-0{}", letter.repeat(16))
 }
 
-pub(super) fn request(letter: &str) -> String {
+pub(crate) fn request(letter: &str) -> String {
     format!("{}-0000-4000-8000-000000000000", letter.repeat(8))
 }
 
@@ -68,7 +68,7 @@ fn tags(letter: &str, nodepool: &str) -> String {
 }
 
 /// A key policy with one statement that allows EBS's actions to `principal`.
-pub(super) fn policy_for(principal: &str) -> String {
+pub(crate) fn policy_for(principal: &str) -> String {
     format!(
         r#"{{"Version":"2012-10-17","Statement":[{{"Sid":"Admin","Effect":"Allow","Principal":{{"AWS":"arn:aws:iam::111122223333:role/Admin"}},"Action":"kms:*","Resource":"*"}},{{"Sid":"KarpenterNodes","Effect":"Allow","Principal":{{"AWS":"{principal}"}},"Action":["kms:Encrypt","kms:Decrypt","kms:ReEncrypt*","kms:GenerateDataKey*","kms:CreateGrant","kms:DescribeKey"],"Resource":"*"}}]}}"#
     )
@@ -76,26 +76,26 @@ pub(super) fn policy_for(principal: &str) -> String {
 
 /// Records, in the order in which they are written.
 #[derive(Default)]
-pub(super) struct Log {
+pub(crate) struct Log {
     records: Vec<String>,
     nodepool: Option<String>,
     /// What the coverage is to hold besides the records.
-    pub(super) coverage: Coverage,
+    pub(crate) coverage: Coverage,
 }
 
 impl Log {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// Nodepool of the launches that follow.
-    pub(super) fn nodepool(&mut self, name: &str) -> &mut Self {
+    pub(crate) fn nodepool(&mut self, name: &str) -> &mut Self {
         self.nodepool = Some(name.to_owned());
         self
     }
 
     /// Id of the last record.
-    pub(super) fn last_id(&self) -> Id {
+    pub(crate) fn last_id(&self) -> Id {
         Id::new(&self.event_id(self.records.len()))
     }
 
@@ -104,7 +104,7 @@ impl Log {
     }
 
     /// A record by its changing parts; `rest` is further members, as `"name":value`.
-    pub(super) fn record(
+    pub(crate) fn record(
         &mut self,
         at: &str,
         (service, name): (&str, &str),
@@ -115,7 +115,7 @@ impl Log {
         self.record_in("us-east-1", at, (service, name), identity, agent, rest)
     }
 
-    pub(super) fn record_in(
+    pub(crate) fn record_in(
         &mut self,
         region: &str,
         at: &str,
@@ -135,7 +135,7 @@ impl Log {
     }
 
     /// Karpenter's launch template, with mappings as `(device, Ebs members)`.
-    pub(super) fn template_with(&mut self, at: &str, mappings: &[(&str, &str)]) -> &mut Self {
+    pub(crate) fn template_with(&mut self, at: &str, mappings: &[(&str, &str)]) -> &mut Self {
         let mappings: Vec<String> = (1..)
             .zip(mappings)
             .map(|(tag, (device, ebs))| {
@@ -155,21 +155,33 @@ impl Log {
     }
 
     /// Karpenter's launch template, which names one key for the root device.
-    pub(super) fn template(&mut self, key: &str) -> &mut Self {
+    pub(crate) fn template(&mut self, key: &str) -> &mut Self {
         let ebs = format!(r#""Encrypted":true,"KmsKeyId":"{key}""#);
         self.template_with("08:00:00", &[("/dev/xvda", &ebs)])
     }
 
     /// Karpenter's fleet launches one node.
-    pub(super) fn launch(&mut self, letter: &str, at: &str) -> &mut Self {
+    pub(crate) fn launch(&mut self, letter: &str, at: &str) -> &mut Self {
         self.launch_as(letter, at, &karpenter(Some("ec2fleet.amazonaws.com")), "on-demand")
     }
 
-    pub(super) fn launch_spot(&mut self, letter: &str, at: &str) -> &mut Self {
+    pub(crate) fn launch_spot(&mut self, letter: &str, at: &str) -> &mut Self {
         self.launch_as(letter, at, &karpenter(Some("ec2fleet.amazonaws.com")), "spot")
     }
 
-    pub(super) fn launch_as(&mut self, letter: &str, at: &str, identity: &str, lifecycle: &str) -> &mut Self {
+    /// Karpenter's fleet launches one node from an image whose root is on instance store.
+    pub(crate) fn launch_on_instance_store(&mut self, letter: &str, at: &str) -> &mut Self {
+        self.launch(letter, at);
+        if let Some(record) = self.records.last_mut() {
+            *record = record.replace(
+                r#""rootDeviceName":"/dev/xvda""#,
+                r#""rootDeviceName":"/dev/sda1","rootDeviceType":"instance-store""#,
+            );
+        }
+        self
+    }
+
+    pub(crate) fn launch_as(&mut self, letter: &str, at: &str, identity: &str, lifecycle: &str) -> &mut Self {
         let (instance, fleet, request) = (instance(letter), fleet(letter), request(letter));
         let tags = tags(letter, &self.nodepool.clone().unwrap_or_else(|| "default".to_owned()));
         let is_auto_scaling = identity.contains("autoscaling.amazonaws.com");
@@ -192,11 +204,11 @@ impl Log {
     }
 
     /// EC2 makes a volume's data key.
-    pub(super) fn data_key(&mut self, letter: &str, at: &str, key: &str) -> &mut Self {
+    pub(crate) fn data_key(&mut self, letter: &str, at: &str, key: &str) -> &mut Self {
         self.data_key_of(letter, at, &volume(letter), key, key)
     }
 
-    pub(super) fn data_key_of(
+    pub(crate) fn data_key_of(
         &mut self,
         letter: &str,
         at: &str,
@@ -218,11 +230,11 @@ impl Log {
     }
 
     /// EC2 takes the grant for the instance.
-    pub(super) fn grant(&mut self, letter: &str, at: &str, key: &str) -> &mut Self {
+    pub(crate) fn grant(&mut self, letter: &str, at: &str, key: &str) -> &mut Self {
         self.grant_of(letter, at, &volume(letter), key)
     }
 
-    pub(super) fn grant_of(&mut self, letter: &str, at: &str, volume: &str, key: &str) -> &mut Self {
+    pub(crate) fn grant_of(&mut self, letter: &str, at: &str, volume: &str, key: &str) -> &mut Self {
         self.record(
             at,
             ("kms", "CreateGrant"),
@@ -237,12 +249,12 @@ impl Log {
     }
 
     /// A whole launch: RunInstances, data key, grant; and Karpenter's tags once the node registered.
-    pub(super) fn healthy(&mut self, letter: &str, at: &str, key: &str) -> &mut Self {
+    pub(crate) fn healthy(&mut self, letter: &str, at: &str, key: &str) -> &mut Self {
         self.launch(letter, at).data_key(letter, at, key).grant(letter, at, key)
     }
 
     /// KMS refuses permission; `ACTION` in the reason becomes the action.
-    pub(super) fn denied(
+    pub(crate) fn denied(
         &mut self,
         letter: &str,
         at: &str,
@@ -253,7 +265,7 @@ impl Log {
         self.denied_as(letter, at, (call, &format!("kms:{call}")), key, reason, ROLE)
     }
 
-    pub(super) fn denied_as(
+    pub(crate) fn denied_as(
         &mut self,
         letter: &str,
         at: &str,
@@ -272,7 +284,7 @@ impl Log {
     }
 
     /// KMS fails a call of a launch.
-    pub(super) fn kms_error(
+    pub(crate) fn kms_error(
         &mut self,
         letter: &str,
         at: &str,
@@ -295,7 +307,7 @@ impl Log {
     }
 
     /// Karpenter tags the instance: the node registered.
-    pub(super) fn registered(&mut self, letter: &str, at: &str) -> &mut Self {
+    pub(crate) fn registered(&mut self, letter: &str, at: &str) -> &mut Self {
         self.record(
             at,
             ("ec2", "CreateTags"),
@@ -309,16 +321,16 @@ impl Log {
     }
 
     /// TerminateInstances by Karpenter, of instances in a state.
-    pub(super) fn terminated(&mut self, letters: &[&str], at: &str, previous: &str) -> &mut Self {
+    pub(crate) fn terminated(&mut self, letters: &[&str], at: &str, previous: &str) -> &mut Self {
         self.terminated_by(letters, at, previous, &karpenter(None), KARPENTER_AGENT)
     }
 
-    pub(super) fn terminated_by_person(&mut self, letter: &str, at: &str) -> &mut Self {
+    pub(crate) fn terminated_by_person(&mut self, letter: &str, at: &str) -> &mut Self {
         let agent = "aws-cli/2.32.3 md/command#ec2.terminate-instances";
         self.terminated_by(&[letter], at, "running", &person(), agent)
     }
 
-    pub(super) fn terminated_by(
+    pub(crate) fn terminated_by(
         &mut self,
         letters: &[&str],
         at: &str,
@@ -351,7 +363,7 @@ impl Log {
     }
 
     /// EC2 takes spot capacity back.
-    pub(super) fn evicted(&mut self, letter: &str, at: &str) -> &mut Self {
+    pub(crate) fn evicted(&mut self, letter: &str, at: &str) -> &mut Self {
         self.record(
             at,
             ("ec2", "BidEvictedEvent"),
@@ -365,14 +377,14 @@ impl Log {
     }
 
     /// A call by a person with Terraform; `rest` is request and response.
-    pub(super) fn by_terraform(&mut self, at: &str, call: (&str, &str), rest: &str) -> &mut Self {
+    pub(crate) fn by_terraform(&mut self, at: &str, call: (&str, &str), rest: &str) -> &mut Self {
         let agent =
             "APN/1.0 HashiCorp/1.0 Terraform/1.9.5 terraform-provider-aws/5.82.2 aws-sdk-go-v2/1.32.6";
         self.record(at, call, &person(), agent, rest)
     }
 
     /// PutKeyPolicy with Terraform.
-    pub(super) fn policy(&mut self, at: &str, key: &str, policy: &str) -> &mut Self {
+    pub(crate) fn policy(&mut self, at: &str, key: &str, policy: &str) -> &mut Self {
         let quoted = policy.replace('"', "\\\"");
         let rest = format!(
             r#""requestParameters":{{"keyId":"{key}","policyName":"default","policy":"{quoted}","bypassPolicyLockoutSafetyCheck":false}},"responseElements":{{"keyId":"{key}"}},"resources":[{{"accountId":"111122223333","type":"AWS::KMS::Key","ARN":"{key}"}}]"#
@@ -381,7 +393,7 @@ impl Log {
     }
 
     /// CreateAlias or UpdateAlias with Terraform.
-    pub(super) fn alias(&mut self, at: &str, call: &str, alias: &str, key: &str) -> &mut Self {
+    pub(crate) fn alias(&mut self, at: &str, call: &str, alias: &str, key: &str) -> &mut Self {
         let rest = format!(
             r#""requestParameters":{{"aliasName":"{alias}","targetKeyId":"{key}"}},"responseElements":null,"resources":[{{"accountId":"111122223333","ARN":"{key}"}},{{"accountId":"111122223333","ARN":"arn:aws:kms:us-east-1:111122223333:{alias}"}}]"#
         );
@@ -389,7 +401,7 @@ impl Log {
     }
 
     /// ModifyEbsDefaultKmsKeyId with Terraform.
-    pub(super) fn default_key(&mut self, at: &str, key: &str) -> &mut Self {
+    pub(crate) fn default_key(&mut self, at: &str, key: &str) -> &mut Self {
         let rest = format!(
             r#""requestParameters":{{"ModifyEbsDefaultKmsKeyIdRequest":{{"KmsKeyId":"{key}"}}}},"responseElements":{{"ModifyEbsDefaultKmsKeyIdResponse":{{"kmsKeyId":"{key}"}}}}"#
         );
@@ -397,15 +409,23 @@ impl Log {
     }
 
     /// DisableKey, EnableKey and the like, with Terraform.
-    pub(super) fn key_state(&mut self, at: &str, call: &str, key: &str) -> &mut Self {
+    pub(crate) fn key_state(&mut self, at: &str, call: &str, key: &str) -> &mut Self {
         let rest = format!(
             r#""requestParameters":{{"keyId":"{key}"}},"responseElements":{{"keyId":"{key}"}},"resources":[{{"accountId":"111122223333","type":"AWS::KMS::Key","ARN":"{key}"}}]"#
         );
         self.by_terraform(at, ("kms", call), &rest)
     }
 
+    /// Parses and correlates the records; all launches count.
+    pub(crate) fn case(&self) -> Case {
+        self.case_for(&Question {
+            filter: Filter { all_launches: true, ..Filter::default() },
+            ..Question::default()
+        })
+    }
+
     /// Parses and correlates the records.
-    pub(super) fn case(&self) -> Case {
+    pub(crate) fn case_for(&self, question: &Question) -> Case {
         let mut parser = EventParser::default();
         let mut coverage = self.coverage.clone();
         let mut events = Vec::new();
@@ -425,14 +445,12 @@ impl Log {
             }
         }
         coverage.objects.read += 1;
-        let question =
-            Question { filter: Filter { all_launches: true, ..Filter::default() }, ..Question::default() };
-        correlate(Evidence::gather(events), coverage, &question)
+        correlate(Evidence::gather(events), coverage, question)
     }
 }
 
 /// What a rule says of one node.
-pub(super) fn of_node(rule: &Rule, case: &Case, letter: &str) -> Verdict {
+pub(crate) fn of_node(rule: &Rule, case: &Case, letter: &str) -> Verdict {
     let Evaluate::Node(evaluate) = rule.evaluate else { panic!("{} looks at no single node", rule.id) };
     let facts = Facts::gather(case);
     let id = instance(letter);
@@ -441,7 +459,7 @@ pub(super) fn of_node(rule: &Rule, case: &Case, letter: &str) -> Verdict {
 }
 
 /// What a rule says of one key.
-pub(super) fn of_key(rule: &Rule, case: &Case, key: &str) -> Verdict {
+pub(crate) fn of_key(rule: &Rule, case: &Case, key: &str) -> Verdict {
     let Evaluate::Key(evaluate) = rule.evaluate else { panic!("{} looks at no single key", rule.id) };
     let facts = Facts::gather(case);
     let views = facts.keys();
@@ -449,13 +467,13 @@ pub(super) fn of_key(rule: &Rule, case: &Case, key: &str) -> Verdict {
 }
 
 /// What a rule says of the fleet.
-pub(super) fn of_fleet(rule: &Rule, case: &Case) -> Vec<Verdict> {
+pub(crate) fn of_fleet(rule: &Rule, case: &Case) -> Vec<Verdict> {
     let Evaluate::Fleet(evaluate) = rule.evaluate else { panic!("{} does not look at the fleet", rule.id) };
     evaluate(&FleetView { facts: &Facts::gather(case) })
 }
 
 /// The finding of a verdict that must fire, after the checks that every finding must pass.
-pub(super) fn finding(verdict: Verdict) -> Finding {
+pub(crate) fn finding(verdict: Verdict) -> Finding {
     let Verdict::Fires(finding) = verdict else { panic!("does not fire: {verdict:?}") };
     assert!(!finding.title.is_empty() && !finding.title.contains('\n'), "{}", finding.title);
     assert!(!finding.explanation.is_empty());
@@ -463,12 +481,12 @@ pub(super) fn finding(verdict: Verdict) -> Finding {
 }
 
 /// The one finding of a rule about the fleet.
-pub(super) fn only_finding(mut verdicts: Vec<Verdict>) -> Finding {
+pub(crate) fn only_finding(mut verdicts: Vec<Verdict>) -> Finding {
     verdicts.retain(|verdict| matches!(verdict, Verdict::Fires(_)));
     assert_eq!(verdicts.len(), 1, "{verdicts:?}");
     finding(verdicts.remove(0))
 }
 
-pub(super) fn is_undetermined(verdict: &Verdict) -> bool {
+pub(crate) fn is_undetermined(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Undetermined(missing) if !missing.is_empty())
 }

@@ -11,7 +11,7 @@ use crate::event::KeyArn;
 const LOG_TEXT_CHARACTERS_MAX: usize = 1_024;
 
 /// `text` on one line, cut where it is long.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let mut plain: String = text
         .chars()
         .take(LOG_TEXT_CHARACTERS_MAX)
@@ -24,7 +24,7 @@ pub(super) fn plain(text: &str) -> String {
 }
 
 /// The first `most` items, and how many more there are.
-pub(super) fn list<T: Display>(items: impl IntoIterator<Item = T>, most: usize) -> String {
+pub(crate) fn list<T: Display>(items: impl IntoIterator<Item = T>, most: usize) -> String {
     let mut items = items.into_iter();
     let shown: Vec<String> = items.by_ref().take(most).map(|item| plain(&item.to_string())).collect();
     match items.count() {
@@ -37,7 +37,7 @@ pub(super) fn list<T: Display>(items: impl IntoIterator<Item = T>, most: usize) 
 }
 
 /// Clauses that hold commas themselves: the first `most`, and how many more there are.
-pub(super) fn clauses(items: impl IntoIterator<Item = String>, most: usize) -> String {
+pub(crate) fn clauses(items: impl IntoIterator<Item = String>, most: usize) -> String {
     let mut items = items.into_iter();
     let shown: Vec<String> = items.by_ref().take(most).map(|item| plain(&item)).collect();
     match items.count() {
@@ -47,7 +47,7 @@ pub(super) fn clauses(items: impl IntoIterator<Item = String>, most: usize) -> S
 }
 
 /// `1 node`, `2 nodes`.
-pub(super) fn count(number: usize, singular: &str) -> String {
+pub(crate) fn count(number: usize, singular: &str) -> String {
     match (number, singular) {
         (1, _) => format!("1 {singular}"),
         (_, "launch") => format!("{number} launches"),
@@ -57,12 +57,12 @@ pub(super) fn count(number: usize, singular: &str) -> String {
 }
 
 /// `1 node dies`, `2 nodes die`: the verb to go with [`count`].
-pub(super) fn verb<'a>(number: usize, singular: &'a str, plural: &'a str) -> &'a str {
+pub(crate) fn verb<'a>(number: usize, singular: &'a str, plural: &'a str) -> &'a str {
     if number == 1 { singular } else { plural }
 }
 
 /// The name of a role or user, without account and path; anything else as it is.
-pub(super) fn principal_name(principal: &str) -> String {
+pub(crate) fn principal_name(principal: &str) -> String {
     if !principal.starts_with("arn:") {
         return plain(principal);
     }
@@ -75,7 +75,7 @@ pub(super) fn principal_name(principal: &str) -> String {
 
 /// `key 1111…` for a title: the whole key id, without account, and without region but for a multi-Region key,
 /// whose replicas have the same id.
-pub(super) fn key_name(arn: &str) -> String {
+pub(crate) fn key_name(arn: &str) -> String {
     match KeyArn::parse(arn) {
         Some(key) => match key.key_id() {
             Some(id) if id.starts_with("mrk-") => format!("key {} in {}", plain(id), plain(key.region)),
@@ -87,7 +87,7 @@ pub(super) fn key_name(arn: &str) -> String {
 }
 
 /// `45 s`, `12 min`, `3 h 20 min`, `12 days`.
-pub(super) fn span(seconds: i64) -> String {
+pub(crate) fn span(seconds: i64) -> String {
     let seconds = seconds.max(0);
     match seconds {
         0..=119 => format!("{seconds} s"),

@@ -74,6 +74,11 @@ impl Keytrail {
         self
     }
 
+    /// A path in the run's directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
     /// The process to be, for what the builder does not offer.
     pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keytrail"));

@@ -9,3 +9,4 @@ mod manual;
 mod screen;
 mod sources;
 mod terminal;
+mod verify;

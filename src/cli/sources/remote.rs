@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 
-use super::{AwsArguments, is_in_aws};
+use super::{AwsArguments, NothingListed, is_in_aws};
 use crate::cli::arguments::KeyArguments;
 use crate::cli::lookup;
 use crate::correlate::{Case, Filter};
@@ -68,7 +68,7 @@ pub(super) fn list(
                 0 => "holds no objects; is the prefix right?",
                 _ => "holds no objects of these accounts, regions and days; widen the filters, or --lookback",
             };
-            bail!("{uri}: {hint}");
+            bail!(NothingListed(format!("{uri}: {hint}")));
         }
         remote.left_out += listing.left_out();
         remote.is_s3_read = true;

@@ -113,8 +113,8 @@ fn launch(pool: &mut Pool, request: Member<'_, '_>, response: Member<'_, '_>) ->
 }
 
 fn launched_instance(pool: &mut Pool, instance: Member<'_, '_>) -> Option<LaunchedInstance> {
-    let [id, image, instance_type, placement, dns_name, dns_options, lifecycle, root_device] = instance
-        .get_each([
+    let [id, image, instance_type, placement, dns_name, dns_options, lifecycle, root_device, root_type] =
+        instance.get_each([
             "instanceId",
             "imageId",
             "instanceType",
@@ -123,6 +123,7 @@ fn launched_instance(pool: &mut Pool, instance: Member<'_, '_>) -> Option<Launch
             "privateDnsNameOptions",
             "instanceLifecycle",
             "rootDeviceName",
+            "rootDeviceType",
         ]);
     Some(LaunchedInstance {
         instance_id: pool.text(id.text()?),
@@ -133,6 +134,7 @@ fn launched_instance(pool: &mut Pool, instance: Member<'_, '_>) -> Option<Launch
         is_named_by_resource: dns_options.get("hostnameType").text() == Some("resource-name"),
         lifecycle: pool.optional(lifecycle.text()),
         root_device: pool.optional(root_device.text()),
+        has_instance_store_root: root_type.text() == Some("instance-store"),
         tags: tags::read(pool, instance.get_list(&["tagSet", "tags"])),
     })
 }
