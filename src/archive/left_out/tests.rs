@@ -22,7 +22,7 @@ fn coverage() -> Coverage {
         let second = 1_700_000_000 + i64::try_from(record).expect("small") * 3_600;
         coverage.scopes.entry(scope).or_default().note(second, record % 2 == 0);
     }
-    coverage.selections.insert(("111122223334".into(), "us-east-1".into()));
+    coverage.selections.insert(("111122223333".into(), "us-east-1".into()));
     coverage
 }
 
