@@ -16,8 +16,7 @@ pub(super) fn run(arguments: &Analyze, is_quiet: bool) -> anyhow::Result<Outcome
     manifest::check_standard_input(&arguments.sources, &arguments.keys)?;
     let question = pipeline::question(&arguments.window, &arguments.filter, &arguments.keys)?;
     output::check(&arguments.output)?;
-    let sources =
-        Sources::list(&arguments.sources, &arguments.aws, &question.filter, &arguments.keys, is_quiet)?;
+    let sources = Sources::list(&arguments.sources, &arguments.aws, &question, is_quiet)?;
     let bar = Bar::new(is_quiet);
     let options = pipeline::read_options(&arguments.reading);
     let answer = pipeline::answer(&sources.objects, &options, &question, &bar);

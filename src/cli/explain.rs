@@ -20,8 +20,7 @@ pub(super) fn run(arguments: &Explain, is_quiet: bool) -> anyhow::Result<Outcome
     let mut question = pipeline::question(&arguments.window, &arguments.filter, &arguments.keys)?;
     // Who asks for an instance by its id wants it whoever launched it.
     question.filter.all_launches = true;
-    let sources =
-        Sources::list(&arguments.sources, &arguments.aws, &question.filter, &arguments.keys, is_quiet)?;
+    let sources = Sources::list(&arguments.sources, &arguments.aws, &question, is_quiet)?;
     let bar = Bar::new(is_quiet);
     let options = pipeline::read_options(&arguments.reading);
     let answer = pipeline::answer(&sources.objects, &options, &question, &bar);

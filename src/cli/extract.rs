@@ -7,11 +7,11 @@ use anyhow::bail;
 use clap::Args;
 
 use super::Outcome;
-use super::arguments::{KeyArguments, ReadingArguments, WindowArguments, parse_bytes};
+use super::arguments::{ReadingArguments, WindowArguments, parse_bytes};
 use super::progress::Bar;
 use super::sources::{self, AwsArguments, Sources};
 use super::{pipeline, window};
-use crate::correlate::{Case, Filter};
+use crate::correlate::{Case, Filter, Question};
 use crate::event::{Text, Timestamp};
 use crate::extract::{self, Existing, Extracted, Request};
 use crate::report::sanitize;
@@ -121,9 +121,8 @@ pub(super) fn run(arguments: &Extract, is_quiet: bool) -> anyhow::Result<Outcome
     for account in &arguments.aws.key_account {
         narrowing.push_str(&format!(" --key-account {account}"));
     }
-    let filter = arguments.narrowing.filter()?;
-    let mut listed =
-        Sources::list(&arguments.sources, &arguments.aws, &filter, &KeyArguments::default(), is_quiet)?;
+    let question = Question { filter: arguments.narrowing.filter()?, ..Question::default() };
+    let mut listed = Sources::list(&arguments.sources, &arguments.aws, &question, is_quiet)?;
     let sources: Vec<String> =
         arguments.sources.iter().map(|source| source.to_string_lossy().into_owned()).collect();
     let options = pipeline::read_options(&arguments.reading);

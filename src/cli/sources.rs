@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use clap::Args;
 
-use super::arguments::{FilterArguments, KeyArguments, WindowArguments};
+use super::arguments::{FilterArguments, WindowArguments};
 use super::explain::quoted;
 use super::window;
-use crate::correlate::{Case, Filter};
+use crate::correlate::{Case, Question};
 use crate::event::Text;
 use crate::source::SourceObject;
 #[cfg(not(feature = "aws"))]
@@ -129,18 +129,17 @@ impl Sources {
     pub(super) fn list(
         sources: &[PathBuf],
         aws: &AwsArguments,
-        filter: &Filter,
-        keys: &KeyArguments,
+        question: &Question,
         is_quiet: bool,
     ) -> anyhow::Result<Self> {
         #[cfg(feature = "aws")]
         {
-            let (objects, remote) = remote::list(sources, aws, filter, keys, is_quiet)?;
+            let (objects, remote) = remote::list(sources, aws, question, is_quiet)?;
             Ok(Self { objects, remote })
         }
         #[cfg(not(feature = "aws"))]
         {
-            let _ = (aws, filter, keys, is_quiet);
+            let _ = (aws, question, is_quiet);
             if let Some(source) = sources.iter().find(|source| is_in_aws(source)) {
                 bail!("{}: this keytrail was built without AWS (feature `aws`)", source.display());
             }

@@ -133,8 +133,7 @@ pub(super) fn run(arguments: &Verify, is_quiet: bool) -> anyhow::Result<Outcome>
 
 /// Reads the sources once, and judges what they say.
 fn look(arguments: &Verify, question: &Question, is_quiet: bool) -> anyhow::Result<Reading> {
-    let (aws, keys) = (&arguments.aws, &arguments.keys);
-    let sources = match Sources::list(&arguments.sources, aws, &question.filter, keys, is_quiet) {
+    let sources = match Sources::list(&arguments.sources, &arguments.aws, question, is_quiet) {
         Err(error) if arguments.wait.is_some() && is_yet_empty(&error) => None,
         listed => Some(listed?),
     };

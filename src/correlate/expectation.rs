@@ -24,6 +24,11 @@ pub struct Expectations {
 }
 
 impl Expectations {
+    /// Everything that is said to be a key, as written; some are aliases.
+    pub fn named_keys(&self) -> impl Iterator<Item = &Text> {
+        self.key.iter().chain(self.aliases.values()).chain(self.manifest.named_keys())
+    }
+
     /// The node class that a node belongs to, by its tags.
     #[must_use]
     pub fn node_class_of(&self, node: &Node) -> Option<&NodeClass> {

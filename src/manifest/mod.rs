@@ -258,6 +258,17 @@ impl Manifest {
     }
 }
 
+impl Manifest {
+    /// Keys that node classes and launch templates name, and those that aliases point to, as written.
+    pub fn named_keys(&self) -> impl Iterator<Item = &Text> {
+        let node_classes = self.node_classes.iter().flat_map(|class| &class.mappings);
+        let templates = self.launch_templates.iter().flat_map(|template| &template.mappings);
+        let settings = node_classes.chain(templates).filter_map(|mapping| mapping.kms_key.as_ref());
+        let keys = settings.filter(|key| key.form == KeyForm::Key).map(|key| &key.text);
+        keys.chain(self.aliases.values().map(|alias| &alias.key))
+    }
+}
+
 impl Mapping {
     /// Whether the mapping names a key that can be compared.
     #[must_use]

@@ -10,9 +10,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 
 use super::{AwsArguments, NothingListed, is_in_aws};
-use crate::cli::arguments::KeyArguments;
 use crate::cli::lookup;
-use crate::correlate::{Case, Filter};
+use crate::correlate::{Case, Filter, Question};
 use crate::event::{KeyArn, Text, Timestamp};
 use crate::report::sanitize;
 use crate::source::aws::lookup::{LookupOptions, LookupWindow, REQUESTS_PER_SECOND};
@@ -38,8 +37,7 @@ pub(super) struct Remote {
 pub(super) fn list(
     sources: &[PathBuf],
     aws: &AwsArguments,
-    filter: &Filter,
-    keys: &KeyArguments,
+    question: &Question,
     is_quiet: bool,
 ) -> anyhow::Result<(Vec<SourceObject>, Option<Remote>)> {
     // What is on disk is listed first: a wrong path is told before AWS is asked.
@@ -57,7 +55,7 @@ pub(super) fn list(
         };
         let remote = match &mut remote {
             Some(remote) => remote,
-            none => none.insert(Remote::begin(aws, filter, keys)?),
+            none => none.insert(Remote::begin(aws, question)?),
         };
         let tell = &mut |count| tell_listing(&uri, count, is_quiet);
         let listing = Listing::of(&remote.session, &location, options, &remote.selection, tell);
@@ -78,9 +76,9 @@ pub(super) fn list(
     for (source, listed) in sources.iter().zip(&mut listed).filter(|(source, _)| lookup::is_lookup(source)) {
         let remote = match &mut remote {
             Some(remote) => remote,
-            none => none.insert(Remote::begin(aws, filter, keys)?),
+            none => none.insert(Remote::begin(aws, question)?),
         };
-        *listed = remote.look_up(source, aws, filter, is_quiet)?;
+        *listed = remote.look_up(source, aws, &question.filter, is_quiet)?;
     }
     if let Some(remote) = &remote {
         let mut objects = source_objects(&remote.session, listings, remote.save.as_ref()).into_iter();
@@ -94,7 +92,7 @@ pub(super) fn list(
 }
 
 impl Remote {
-    fn begin(aws: &AwsArguments, filter: &Filter, keys: &KeyArguments) -> anyhow::Result<Self> {
+    fn begin(aws: &AwsArguments, question: &Question) -> anyhow::Result<Self> {
         // Made first: a directory that cannot be written to needs no credentials to be told.
         let save = match &aws.save_to {
             None => None,
@@ -102,6 +100,7 @@ impl Remote {
                 SaveDirectory::create(path).with_context(|| format!("--save-to {}", path.display()))?,
             )),
         };
+        let filter = &question.filter;
         let session = Session::load(&SessionOptions {
             profile: aws.profile.clone(),
             region: filter.regions.first().map(ToString::to_string),
@@ -109,8 +108,7 @@ impl Remote {
             external_id: aws.external_id.clone(),
             endpoint_url: aws.endpoint_url.clone(),
         })?;
-        let named_keys: Vec<&Text> =
-            keys.expect_key.iter().chain(keys.alias.iter().map(|(_, key)| key)).collect();
+        let named_keys: Vec<&Text> = question.expectations.named_keys().collect();
         Ok(Self {
             session,
             save,
