@@ -14,6 +14,8 @@ pub(super) const ANALYZE: &str = "Examples:
   keytrail analyze ./AWSLogs
   keytrail analyze ./AWSLogs --since 2d --cluster orders
   keytrail analyze s3://my-trail-bucket --since 6h --region eu-west-1 --profile log-archive
+  keytrail analyze lookup: --since 2h --region eu-west-1
+  keytrail analyze s3://my-trail-bucket --since 6h --region eu-west-1 --profile log-archive
   keytrail analyze ./AWSLogs --expect-key alias/karpenter-ebs-key -o json > case.json
   keytrail analyze ./AWSLogs -o markdown > incident.md
   keytrail analyze ./AWSLogs --export html=incident.html --export timesketch=timeline.jsonl
@@ -31,8 +33,9 @@ pub(super) const EXTRACT: &str = "Examples:
   keytrail analyze relevant";
 
 pub(super) const VERIFY: &str = "Examples:
-  keytrail verify ./AWSLogs --expect-key alias/karpenter-ebs-key
-  keytrail verify ./AWSLogs --nodeclass default.yaml --junit verify.xml";
+  keytrail verify ./AWSLogs --expect-key alias/karpenter-ebs-key || echo \"exit code $?\"
+  keytrail verify s3://my-trail-bucket --since 1h --nodeclass default.yaml --junit keytrail.xml
+  keytrail verify lookup: --since 15m --wait 15m --nodeclass default.yaml";
 
 pub(super) const RULES: &str = "Examples:
   keytrail rules
