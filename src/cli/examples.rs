@@ -15,7 +15,6 @@ pub(super) const ANALYZE: &str = "Examples:
   keytrail analyze ./AWSLogs --since 2d --cluster orders
   keytrail analyze s3://my-trail-bucket --since 6h --region eu-west-1 --profile log-archive
   keytrail analyze lookup: --since 2h --region eu-west-1
-  keytrail analyze s3://my-trail-bucket --since 6h --region eu-west-1 --profile log-archive
   keytrail analyze ./AWSLogs --expect-key alias/karpenter-ebs-key -o json > case.json
   keytrail analyze ./AWSLogs -o markdown > incident.md
   keytrail analyze ./AWSLogs --export html=incident.html --export timesketch=timeline.jsonl
