@@ -100,8 +100,12 @@ fn is_narrowed(window: &WindowArguments, filter: &FilterArguments) -> bool {
 
 /// The command that explains the worst node of a case: refused first, then under a wrong key, then unknown.
 pub(super) fn next_command(case: &Case, sources: &[PathBuf], keys: &KeyArguments) -> Option<String> {
-    let worst = worst_node(case)?;
-    let mut words = vec!["keytrail".to_owned(), "explain".to_owned(), quoted(&worst.instance_id)];
+    Some(command(&worst_node(case)?.instance_id, sources, keys))
+}
+
+/// The command that explains a node as a run over the same sources with the same expectations saw it.
+pub(super) fn command(instance_id: &str, sources: &[PathBuf], keys: &KeyArguments) -> String {
+    let mut words = vec!["keytrail".to_owned(), "explain".to_owned(), quoted(instance_id)];
     words.extend(sources.iter().map(|source| quoted_path(source)));
     if let Some(key) = &keys.expect_key {
         words.extend(["--expect-key".to_owned(), quoted(key)]);
@@ -114,7 +118,12 @@ pub(super) fn next_command(case: &Case, sources: &[PathBuf], keys: &KeyArguments
             words.extend([option.to_owned(), quoted_path(path)]);
         }
     }
-    Some(words.join(" "))
+    words.join(" ")
+}
+
+/// Whether an id has EC2's form: no other goes from a log into a command line.
+pub(super) fn is_instance_id(id: &str) -> bool {
+    id.strip_prefix("i-").is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 fn worst_node(case: &Case) -> Option<&Node> {
@@ -125,13 +134,11 @@ fn worst_node(case: &Case) -> Option<&Node> {
         KeyVerdict::Unknown => Some(3),
         KeyVerdict::Match | KeyVerdict::NoExpectation => None,
     };
-    // Only an id of EC2's form goes into a command line.
-    let is_plain = |node: &&Node| {
-        node.instance_id
-            .strip_prefix("i-")
-            .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
-    };
-    let ranked = case.nodes.iter().filter(is_plain).filter_map(|node| Some((rank(node)?, node)));
+    let ranked = case
+        .nodes
+        .iter()
+        .filter(|node| is_instance_id(&node.instance_id))
+        .filter_map(|node| Some((rank(node)?, node)));
     ranked.min_by_key(|(rank, _)| *rank).map(|(_, node)| node)
 }
 

@@ -10,14 +10,14 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 
 use super::arguments::{FilterArguments, KeyArguments, ReadingArguments, WindowArguments};
-use super::output::{TOOL, layout, put_in_place};
+use super::output::{TOOL, layout, layout_of_messages, put_in_place};
 use super::pipeline::{self, Answer};
 use super::progress::Bar;
-use super::sources::{AwsArguments, NothingListed, Sources};
+use super::sources::{self, AwsArguments, NothingListed, Sources};
 use super::wait::{self, Look, Patience};
-use super::{Outcome, manifest, window};
+use super::{Outcome, explain, manifest, window};
 use crate::correlate::{Case, Question};
-use crate::report::{self, Style};
+use crate::report;
 use crate::source::disk;
 use crate::verify::{Demand, Outcome as Verdict, Verification, Wait, WaitEnd, verify};
 
@@ -229,7 +229,8 @@ fn conclude(
         if output.output == VerifyFormat::Table {
             writeln!(err)?;
         }
-        report::write_summary(&mut err, case, &[], Style::coloured())?;
+        let next = next_command(verification, arguments);
+        report::write_summary(&mut err, case, next.as_deref().as_slice(), layout_of_messages())?;
     }
     drop(err);
     if let Some(sources) = sources {
@@ -240,6 +241,20 @@ fn conclude(
         Verdict::Fail => Outcome::Failed,
         Verdict::Inconclusive => Outcome::Inconclusive,
     })
+}
+
+/// The command that explains the first node that failed, else the first that is inconclusive.
+fn next_command(verification: &Verification, arguments: &Verify) -> Option<String> {
+    let first = |result: Verdict| {
+        let mut nodes = verification.nodes.iter().filter(|node| node.result == result);
+        nodes.find(|node| explain::is_instance_id(&node.instance_id))
+    };
+    let node = first(Verdict::Fail).or_else(|| first(Verdict::Inconclusive))?;
+    let Verify { sources, keys, window, filter, aws, .. } = arguments;
+    Some(
+        explain::command(&node.instance_id, sources, keys)
+            + &sources::narrowing(sources, window, filter, aws),
+    )
 }
 
 fn write(format: VerifyFormat, reading: &Reading, wait: Option<Wait>) -> io::Result<()> {

@@ -95,6 +95,11 @@ impl Line {
         self
     }
 
+    /// Screen columns that it takes.
+    pub(super) fn columns(&self) -> usize {
+        shown_width(&self.text)
+    }
+
     /// Writes the line, without blanks at its end, and its end.
     pub(super) fn write(mut self, out: &mut dyn Write) -> io::Result<()> {
         self.text.truncate(self.text.trim_end_matches(' ').len());

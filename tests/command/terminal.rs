@@ -71,6 +71,8 @@ fn no_line_is_wider_than_the_terminal() {
         for command in [
             format!("analyze {SAMPLE}"),
             "analyze sample-logs".to_owned(),
+            format!("verify {SAMPLE}; true"),
+            "verify sample-logs; true".to_owned(),
             "demo".to_owned(),
             "rules".to_owned(),
             "--help".to_owned(),
@@ -82,6 +84,16 @@ fn no_line_is_wider_than_the_terminal() {
                 assert!(columns(&line) <= width as usize || is_command, "{command} at {width}: {line}");
             }
         }
+    }
+}
+
+#[test]
+fn a_verification_on_a_narrow_screen_breaks_between_words() {
+    let lines = shown(80, &[], &format!("verify {SAMPLE} --color never; true"));
+    let key = "arn:aws:kms:eu-west-1:123456789012:key/ed0b94da-c9c1-4389-80e4-227726e63811";
+    assert!(lines.contains(&format!("  {key}:")), "the key of the note is whole: {lines:#?}");
+    for line in ["fail          i-057f01a3e2626bbae  general  ed0b94da… refused", "  duplicate"] {
+        assert!(lines.iter().any(|shown| shown == line), "{line} in {lines:#?}");
     }
 }
 

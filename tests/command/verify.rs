@@ -98,6 +98,33 @@ fn the_screen_says_the_result_first_and_the_reason() {
 }
 
 #[test]
+fn a_refused_key_is_named_in_the_line_of_its_node() {
+    let sample = "sample-logs/07-policy-overwritten-by-terraform/AWSLogs";
+    let key = "arn:aws:kms:eu-west-1:123456789012:key/ed0b94da-c9c1-4389-80e4-227726e63811";
+    let run = ends(verify(sample), 1);
+    let line = format!("fail          i-057f01a3e2626bbae  general  {key} refused\n");
+    assert!(run.stdout.contains(&line), "{}", run.stdout);
+    assert!(!run.stdout.contains("no key seen"), "{}", run.stdout);
+    let markdown = ends(verify(&format!("{sample} -o markdown")), 1).stdout;
+    assert!(markdown.contains(&format!("`{key}` refused | fail |")), "{markdown}");
+    // What nobody saw is said to be so.
+    let unseen = ends(verify("sample-logs/22-kms-events-excluded"), 3);
+    assert!(unseen.stdout.contains("  no key seen\n"), "{}", unseen.stdout);
+}
+
+#[test]
+fn the_next_command_explains_the_first_node_that_failed() {
+    let sample = "sample-logs/07-policy-overwritten-by-terraform/AWSLogs";
+    let run = ends(verify(sample), 1);
+    let next = format!("next:  keytrail explain i-057f01a3e2626bbae {sample}\n");
+    assert!(run.stderr.ends_with(&next), "{}", run.stderr);
+    keytrail(&format!("explain i-057f01a3e2626bbae {sample}")).succeed();
+    let by_flag = ends(verify(&format!("{HEALTHY} --expect-key {OTHER}")), 1);
+    assert!(by_flag.stderr.contains(&format!(" {HEALTHY} --expect-key {OTHER}\n")), "{}", by_flag.stderr);
+    assert!(!ends(verify(HEALTHY), 0).stderr.contains("next:"));
+}
+
+#[test]
 fn the_document_is_as_its_schema_says() {
     let schema: serde_json::Value =
         serde_json::from_str(&keytrail("schema verify").succeed().stdout).expect("JSON");

@@ -1,9 +1,11 @@
 use unicode_width::UnicodeWidthStr;
 
-use super::{Layout, write_table, write_wide_table};
+use super::{Layout, Spelling, write_table, write_wide_table};
 use crate::correlate::{
-    Case, Confidence, DeviceKey, ExpectedKey, KeyOrigin, KeySource, KeyVerdict, Node, VolumeOutcome,
+    Case, Confidence, DeviceKey, ExpectedKey, KeyOrigin, KeySource, KeyVerdict, Node, Termination,
+    TerminationCause, VolumeOutcome,
 };
+use crate::event::Timestamp;
 use crate::report::incident::{self, RIGHT_KEY, WRONG_KEY};
 use crate::report::{Style, is_hazardous};
 use crate::rules::Finding;
@@ -72,6 +74,29 @@ fn more_columns_spell_more_out() {
         first_line(105).as_deref(),
         Some("NODE                 NODEPOOL  LAUNCHED     EXPECTED KEY  USED KEY    RESULT    CAUSE")
     );
+}
+
+#[test]
+fn the_readme_lists_each_cause_as_a_narrow_table_writes_it() {
+    let readme = include_str!("../../../README.md");
+    for cause in [
+        TerminationCause::KmsDenied,
+        TerminationCause::KmsKeyUnusable,
+        TerminationCause::SpotInterruption,
+        TerminationCause::RegistrationTimeout,
+        TerminationCause::TerminatedByKarpenter,
+        TerminationCause::TerminatedByAutoscaling,
+        TerminationCause::TerminatedByPrincipal,
+        TerminationCause::LaunchAborted,
+    ] {
+        let confidence = Confidence::Observed;
+        let termination =
+            Termination { cause, at: Timestamp::default(), actor: None, confidence, evidence: Vec::new() };
+        let node = Node { termination: Some(termination), ..Node::default() };
+        let written = |spelling| super::cause(&node, spelling).text;
+        let row = format!("| `{}` | `{}` | ", written(Spelling::Full), written(Spelling::Short));
+        assert!(readme.contains(&row), "{row}");
+    }
 }
 
 #[test]

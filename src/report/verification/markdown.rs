@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write};
 
-use super::{headline, with};
+use super::{headline, refused_keys, with};
 use crate::correlate::Case;
 use crate::report::abbreviate::limited;
 use crate::report::document::sorted_losses;
@@ -94,10 +94,14 @@ pub(super) fn page(case: &Case, verification: &Verification, wait: Option<Wait>,
             "assertions",
         );
     }
+    let refused = refused_keys(verification);
     page.section(
-        "\n### Nodes\n\n| Node | Nodepool | Launched | Keys used | Result |\n|---|---|---|---|---|\n",
+        "\n### Nodes\n\n| Node | Nodepool | Launched | Keys | Result |\n|---|---|---|---|---|\n",
         verification.nodes.iter().map(|node| {
-            let keys: Vec<String> = node.used_keys.iter().take(4).map(|key| short_cell(key)).collect();
+            let used = node.used_keys.iter().map(|key| short_cell(key));
+            let not_given = refused.get(&node.instance_id).map_or(&[][..], Vec::as_slice);
+            let not_given = not_given.iter().map(|key| format!("{} refused", short_cell(key)));
+            let keys: Vec<String> = not_given.chain(used).take(4).collect();
             let launched = node.launched_at.map_or_else(String::new, |at| at.to_string());
             format!(
                 "| {} | {} | {launched} | {} | {} |\n",

@@ -18,7 +18,10 @@ pub use markdown::{SUMMARY_BYTES_MAX, write_verification_markdown};
 pub use sarif::write_sarif;
 pub use terminal::write_verification;
 
-use crate::verify::{Assertion, Outcome, Verification};
+use std::collections::BTreeMap;
+
+use crate::event::Text;
+use crate::verify::{Assertion, Check, Outcome, Verification};
 
 /// Assertions with an outcome, in their order.
 fn with(verification: &Verification, outcome: Outcome) -> impl Iterator<Item = &Assertion> {
@@ -37,6 +40,23 @@ fn headline(verification: &Verification) -> String {
         counts.fail,
         counts.inconclusive
     )
+}
+
+/// The keys that KMS refused, by instance id, each once.
+fn refused_keys(verification: &Verification) -> BTreeMap<&Text, Vec<&Text>> {
+    let mut refused: BTreeMap<&Text, Vec<&Text>> = BTreeMap::new();
+    for assertion in with(verification, Outcome::Fail) {
+        if assertion.check != Check::KeyNotRefused {
+            continue;
+        }
+        if let (Some(node), Some(key)) = (&assertion.node, &assertion.key_arn) {
+            let keys = refused.entry(node).or_default();
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+    }
+    refused
 }
 
 /// All that an assertion says, on one line.

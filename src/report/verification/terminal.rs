@@ -2,13 +2,12 @@
 
 use std::io::{self, BufWriter, Write};
 
-use super::{headline, with};
-use crate::report::abbreviate::limited;
-use crate::report::sanitize::sanitize;
-use crate::report::style::{Line, Style, Tone};
+use super::{headline, refused_keys, with};
+use crate::event::Text;
+use crate::report::abbreviate::{limited, short_key};
+use crate::report::style::{Line, Tone, width};
 use crate::report::table::{Layout, write_more};
-use crate::report::wrap::wrapped;
-use crate::verify::{Assertion, Outcome, Verification, Wait};
+use crate::verify::{Assertion, JudgedNode, Outcome, Verification, Wait};
 
 /// Assertions of one outcome that are shown before the rest is counted.
 const ASSERTIONS_SHOWN_MAX: usize = 100;
@@ -18,6 +17,8 @@ const NODES_SHOWN_MAX: usize = 100;
 const NOTICES_SHOWN_MAX: usize = 20;
 /// Events cited below an assertion.
 const CITED_MAX: usize = 3;
+/// How far the rest of a line is indented that the screen has no room for.
+const INDENT_COLUMNS: usize = 2;
 /// Longest text taken over, in characters.
 const TEXT_CHARACTERS_MAX: usize = 2_000;
 
@@ -37,9 +38,13 @@ pub fn write_verification(
     Line::new(style)
         .push(tone, &word.to_uppercase())
         .push(Tone::Plain, &format!("  {}", headline(verification)))
-        .write(&mut out)?;
+        .write_within(&mut out, layout.columns, INDENT_COLUMNS)?;
     if let Some(wait) = wait {
-        Line::new(style).push(Tone::Faint, &wait.sentence()).write(&mut out)?;
+        Line::new(style).push(Tone::Faint, &wait.sentence()).write_within(
+            &mut out,
+            layout.columns,
+            INDENT_COLUMNS,
+        )?;
     }
     for outcome in [Outcome::Fail, Outcome::Inconclusive] {
         let total = with(verification, outcome).count();
@@ -52,20 +57,7 @@ pub fn write_verification(
     if !verification.nodes.is_empty() {
         writeln!(out)?;
     }
-    for node in verification.nodes.iter().take(NODES_SHOWN_MAX) {
-        let (word, tone) = word_of(node.result);
-        let key = match &*node.used_keys {
-            [] => "no key seen".to_owned(),
-            [only] => only.to_string(),
-            several => format!("{} keys", several.len()),
-        };
-        Line::new(style)
-            .push(tone, &format!("{word:<12}"))
-            .push(Tone::Plain, &format!("  {}  ", limited(&node.instance_id, 64)))
-            .push(Tone::Plain, &limited(node.nodepool.as_deref().unwrap_or("-"), 64))
-            .push(Tone::Faint, &format!("  {}", limited(&key, 160)))
-            .write(&mut out)?;
-    }
+    write_nodes(&mut out, verification, layout)?;
     write_more(&mut out, verification.nodes.len().saturating_sub(NODES_SHOWN_MAX), "nodes", style)?;
     if !verification.notices.is_empty() {
         writeln!(out)?;
@@ -76,6 +68,44 @@ pub fn write_verification(
     }
     write_more(&mut out, verification.notices.len().saturating_sub(NOTICES_SHOWN_MAX), "notes", style)?;
     out.flush()
+}
+
+/// A line per node, all of them with short forms of keys where one would be wider than the screen.
+fn write_nodes(out: &mut dyn Write, verification: &Verification, layout: Layout) -> io::Result<()> {
+    let refused = refused_keys(verification);
+    let line = |node: &JudgedNode, written: &dyn Fn(&str) -> String| {
+        let (word, tone) = word_of(node.result);
+        let refused = refused.get(&node.instance_id).map_or(&[][..], Vec::as_slice);
+        Line::new(layout.style)
+            .push(tone, &format!("{word:<12}"))
+            .push(Tone::Plain, &format!("  {}  ", limited(&node.instance_id, 64)))
+            .push(Tone::Plain, &limited(node.nodepool.as_deref().unwrap_or("-"), 64))
+            .push(Tone::Faint, &format!("  {}", limited(&keys_of(node, refused, written), 160)))
+    };
+    let shown = || verification.nodes.iter().take(NODES_SHOWN_MAX);
+    let fits = |columns: usize| shown().all(|node| line(node, &str::to_owned).columns() <= columns);
+    let written: &dyn Fn(&str) -> String =
+        if layout.columns.is_none_or(fits) { &str::to_owned } else { &short_key };
+    for node in shown() {
+        line(node, written).write_within(out, layout.columns, INDENT_COLUMNS)?;
+    }
+    Ok(())
+}
+
+/// The keys that were refused, then those that were used.
+fn keys_of(node: &JudgedNode, refused: &[&Text], written: &dyn Fn(&str) -> String) -> String {
+    let not_given = match refused {
+        [] => None,
+        [only] => Some(format!("{} refused", written(only))),
+        several => Some(format!("{} keys refused", several.len())),
+    };
+    let used = match &*node.used_keys {
+        [] if not_given.is_some() => None,
+        [] => Some("no key seen".to_owned()),
+        [only] => Some(written(only)),
+        several => Some(format!("{} keys", several.len())),
+    };
+    not_given.into_iter().chain(used).collect::<Vec<String>>().join(", ")
 }
 
 fn word_of(outcome: Outcome) -> (&'static str, Tone) {
@@ -98,7 +128,7 @@ fn write_assertion(out: &mut dyn Write, assertion: &Assertion, layout: Layout) -
     if let Some(device) = &assertion.device {
         line = line.push(Tone::Plain, &format!("  {}", limited(device, 64)));
     }
-    line.write(out)?;
+    line.write_within(out, layout.columns, INDENT_COLUMNS)?;
     write_field(out, "  ", Tone::Plain, &assertion.text, layout)?;
     if let Some(why) = &assertion.why {
         write_field(out, "  why:           ", Tone::Faint, why, layout)?;
@@ -121,25 +151,16 @@ fn write_assertion(out: &mut dyn Write, assertion: &Assertion, layout: Layout) -
     Ok(())
 }
 
-/// A label and a text, wrapped to the screen below it.
+/// A label and a text, wrapped to the screen below it; further left where a word would not fit there.
 fn write_field(out: &mut dyn Write, label: &str, tone: Tone, text: &str, layout: Layout) -> io::Result<()> {
     let text = limited(text, TEXT_CHARACTERS_MAX);
-    let text = sanitize(&text);
     let indent = label.chars().count();
-    let lines = match layout.columns {
-        Some(columns) => {
-            let room = columns.saturating_sub(indent).max(20);
-            wrapped(&text, room, room)
-        }
-        None => vec![text.into_owned()],
-    };
-    for (number, line) in lines.iter().enumerate() {
-        let start = if number == 0 {
-            Line::new(layout.style).push(tone, label)
-        } else {
-            Line::new(Style::plain()).gap(indent)
-        };
-        start.push(Tone::Plain, line).write(out)?;
-    }
-    Ok(())
+    let widest = text.split(' ').map(width).max().unwrap_or_default();
+    let fits = layout.columns.is_none_or(|columns| indent + widest <= columns);
+    let indent = if fits { indent } else { indent.min(INDENT_COLUMNS) };
+    Line::new(layout.style).push(tone, label).push(Tone::Plain, &text).write_within(
+        out,
+        layout.columns,
+        indent,
+    )
 }
