@@ -26,15 +26,18 @@ pub fn column_reference() -> String {
          | `keytrail:verdict` | node | its launch | verdict, rules |\n\
          | `keytrail:end` | node that ended | its end | cause, rules |\n\
          | `keytrail:launch-failure` | launch without an instance | the call | `launch-failure` |\n\
-         | `keytrail:finding` | finding | its first evidence, else the last record | rule, its name, severity |\n\
+         | `keytrail:finding` | finding | the event that decides it, else the last record | rule, its name, severity |\n\
          | `keytrail:archive` | account and region | the last record there; losses are listed | `archive` |\n\n\
          The other fields are named as in the tables below. Rows are for people: texts are made safe to show as in CSV.\n\
          An event of several nodes is one row, with up to 100 of them in `instance_id` and their number in\n\
          `instances`.\n\n\
+         A finding is decided by the first refusal (KT1xx), the first use of a key (KT2xx), the last change of the alias\n\
+         (KT204), the last event (KT3xx) or the change that it names (KT4xx); others by their first evidence.\n\n\
          ## OCSF\n\n\
          `-o ocsf` writes each of those events as a line of [OCSF](https://schema.ocsf.io/1.5.0/classes/api_activity) 1.5.0\n\
          API Activity (class 6003, profile `cloud`); [schema-ocsf.json](schema-ocsf.json) is the part of that class that\n\
-         is used. `severity_id` is that of the worst finding that rests on the event, and 1 without one. `enrichments`\n\
+         is used. `severity_id` is that of the worst finding that the event decides, and 1 without one; a refusal and the\n\
+         end of a node decide all findings that rest on them. `enrichments`\n\
          has up to 50 nodes that the event is evidence for, with verdict, origin of the key, cause of the end, role of\n\
          the event and rules. `unmapped` has the ids of the findings' rules, the number of nodes, and where the record\n\
          was read. Parameters of requests and responses are not repeated: `metadata.uid` is the `eventID`. There is no\n\

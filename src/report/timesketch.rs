@@ -10,7 +10,7 @@ use std::io::{self, BufWriter, Write};
 use serde::Serialize;
 use serde_json::ser::CompactFormatter;
 
-use super::cited::{Cited, cited, first_evidence};
+use super::cited::{Cited, cited, decisive_events};
 use super::document::{contract_name, rules_by_node, sorted_losses, write_escaped};
 use super::explanation::{end_sentence, verdict_sentence};
 use super::sanitize::sanitize;
@@ -67,7 +67,7 @@ const EVENT: Kind = Kind { name: "keytrail:event", time: "Event Time" };
 const LAUNCH: Kind = Kind { name: "keytrail:verdict", time: "Node Launched" };
 const END: Kind = Kind { name: "keytrail:end", time: "Node Ended" };
 const FAILURE: Kind = Kind { name: "keytrail:launch-failure", time: "Launch Failed" };
-const FINDING: Kind = Kind { name: "keytrail:finding", time: "First Evidence" };
+const FINDING: Kind = Kind { name: "keytrail:finding", time: "Decisive Event" };
 const ARCHIVE: Kind = Kind { name: "keytrail:archive", time: "Last Record" };
 
 #[derive(Serialize)]
@@ -184,9 +184,9 @@ pub fn write_timesketch(out: &mut dyn Write, case: &Case, findings: &[Finding]) 
     }
     let scopes = case.coverage.reported_scopes();
     let end = scopes.iter().filter_map(|scope| scope.last_event).max();
-    for (finding, first) in findings.iter().zip(first_evidence(case, findings)) {
+    for (finding, decisive) in findings.iter().zip(decisive_events(case, findings)) {
         // What rests on the absence of events is known when the archive ends.
-        if let Some(at) = first.or(end) {
+        if let Some(at) = decisive.map(|event| case.events[event as usize].time).or(end) {
             finding_row(finding, at).write(&mut out)?;
         }
     }

@@ -27,7 +27,7 @@ const DEFAULT_POLICY: &str = r#"{"Version":"2012-10-17","Statement":[{"Sid":"Ena
     "Effect":"Allow","Principal":{"AWS":"ACCOUNT"},"Action":"kms:*","Resource":"*"}]}"#;
 
 /// The policy that an event put in place; `None` where the record does not hold it, or holds no policy.
-pub(super) fn policy_of(event: &Event) -> Option<Policy> {
+pub(crate) fn policy_of(event: &Event) -> Option<Policy> {
     let Detail::Policy(change) = &event.detail else {
         return None;
     };

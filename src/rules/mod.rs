@@ -55,6 +55,7 @@ mod wrong_key;
 
 pub use finding::{Document, Finding, Remediation, Severity, Subject, SubjectKind};
 pub use incident::{Incident, incidents};
+pub(crate) use key_policy::policy_of;
 pub use rule::{HEADINGS, Rule, Verdict};
 
 use rayon::prelude::*;

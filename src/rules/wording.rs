@@ -15,11 +15,15 @@ pub(crate) fn plain(text: &str) -> String {
     if text.len() <= LOG_TEXT_CHARACTERS_MAX && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return text.to_owned();
     }
-    let mut plain: String = text
-        .chars()
-        .take(LOG_TEXT_CHARACTERS_MAX)
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .collect();
+    let mut plain = String::with_capacity(text.len().min(LOG_TEXT_CHARACTERS_MAX) + 16);
+    for letter in text.chars().take(LOG_TEXT_CHARACTERS_MAX) {
+        if letter.is_control() {
+            // As the outputs write such a character where they show a text of the log as it is.
+            plain.push_str(&format!("\\u{{{:x}}}", u32::from(letter)));
+        } else {
+            plain.push(letter);
+        }
+    }
     if text.chars().nth(LOG_TEXT_CHARACTERS_MAX).is_some() {
         plain.push('…');
     }
@@ -109,7 +113,7 @@ mod tests {
 
     #[test]
     fn text_from_a_log_stays_on_one_short_line() {
-        assert_eq!(plain("a\nb\u{1b}c"), "a b c");
+        assert_eq!(plain("a\nb\u{1b}c"), r"a\u{a}b\u{1b}c");
         assert_eq!(plain(&"x".repeat(2_000)).chars().count(), 1_025);
     }
 

@@ -171,7 +171,12 @@ fn finding_group(
 ) -> FindingGroup {
     let first = members[0];
     let inferred = members.iter().filter(|finding| finding.confidence == Confidence::Inferred).count();
-    let evidence = first.evidence.iter().filter_map(|id| events.get(id)).map(|event| Evidence {
+    let mut cited: Vec<&Event> = first.evidence.iter().filter_map(|id| events.get(id).copied()).collect();
+    let left_out = cited.len().saturating_sub(EVIDENCE_MAX);
+    // What is cited first matters most.
+    cited.truncate(EVIDENCE_MAX);
+    cited.sort_by_key(|event| (event.time, &event.event_id));
+    let evidence = cited.into_iter().map(|event| Evidence {
         at: moment(event.time),
         name: Shown::text(&event.name),
         id: Shown::text(&event.event_id.to_string()),
@@ -196,7 +201,7 @@ fn finding_group(
         explanation: Shown::text(&first.explanation),
         kind: contract_name(first.subject.kind),
         subjects: Limited::new(members.iter().map(about), SUBJECTS_MAX),
-        evidence: Limited::new(evidence, EVIDENCE_MAX),
+        evidence: Limited { all: evidence.collect(), left_out },
         ruled_out: first.ruled_out.iter().map(|text| Shown::text(text)).collect(),
         missing: first.missing.iter().map(|text| Shown::text(text)).collect(),
         remedy: first.remediation.as_ref().map(remedy),

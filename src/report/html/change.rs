@@ -11,8 +11,9 @@ use super::axis::{Axis, Place};
 use super::shown::Shown;
 use crate::correlate::{Case, Node, TimelineRole, WrittenKey};
 use crate::event::{Detail, EbsDefault, Id, Text, Timestamp};
+use crate::policy::compare;
 use crate::report::sentence::sentence;
-use crate::rules::Finding;
+use crate::rules::{Finding, policy_of};
 
 /// Most changes that are shown; the rest is counted.
 pub(super) const CHANGES_MAX: usize = 200;
@@ -119,6 +120,14 @@ fn keys_of(node: &Node) -> impl Iterator<Item = &Text> {
     expected.chain(node.volumes.iter().filter_map(|volume| volume.key_arn.as_ref()))
 }
 
+/// What a step in a node's story is marked with that is a change of the configuration, not the configuration itself.
+pub(super) fn mark(detail: &Detail) -> Option<&'static str> {
+    match detail {
+        Detail::LaunchTemplate(_) => None,
+        _ => subject(detail),
+    }
+}
+
 fn subject(detail: &Detail) -> Option<&'static str> {
     Some(match detail {
         Detail::Policy(change) if change.is_creation => "new key",
@@ -130,6 +139,34 @@ fn subject(detail: &Detail) -> Option<&'static str> {
         Detail::LaunchTemplate(_) => "configured key",
         _ => return None,
     })
+}
+
+/// Changes of policies that give back what the change before took away, each with the time of that one. Only
+/// `events` are looked at.
+fn restored(case: &Case, events: &[u32]) -> HashMap<u32, Timestamp> {
+    let keys: BTreeSet<&Text> = case.nodes.iter().flat_map(keys_of).collect();
+    let mut restored = HashMap::new();
+    for key in keys {
+        for versions in case.history.policies(key).windows(3) {
+            let [before, without, after] = [0, 1, 2].map(|version| versions[version].event);
+            if events.binary_search(&after).is_err() {
+                continue;
+            }
+            let policy = |event: u32| policy_of(&case.events[event as usize]);
+            let (Some(old), Some(lacking), Some(new)) = (policy(before), policy(without), policy(after))
+            else {
+                continue;
+            };
+            let has_lost = |from, to| {
+                let difference = compare(from, to);
+                (!difference.lost.is_empty(), difference.is_too_large)
+            };
+            if has_lost(&old, &lacking) == (true, false) && has_lost(&old, &new) == (false, false) {
+                restored.insert(after, case.events[without as usize].time);
+            }
+        }
+    }
+    restored
 }
 
 impl Changes {
@@ -152,6 +189,7 @@ impl Changes {
         let left_out = chosen.len().saturating_sub(CHANGES_MAX);
         chosen.truncate(CHANGES_MAX);
         chosen.sort_unstable();
+        let restored = restored(case, &chosen);
         let on_axis = |event: &&u32| axis.is_some_and(|axis| axis.covers(case.events[**event as usize].time));
         let is_labelled = chosen.iter().filter(on_axis).count() <= LABELS_MAX;
         let mut rows = FlagRows::new(if is_labelled { 125_000 } else { 28_000 });
@@ -162,11 +200,21 @@ impl Changes {
                 let place =
                     axis.filter(|axis| axis.covers(event.time)).map(|axis| axis.place(event.time.second()));
                 let rules = rules.get(&event.event_id);
+                let mut what = sentence(event, TimelineRole::Configuration, &Node::default());
+                if let Some(at) = restored.get(&index) {
+                    what.push_str(&format!(
+                        "; changed back: it gives back what the change of {at} took away"
+                    ));
+                }
+                let subject = match subject(&event.detail) {
+                    Some(_) if restored.contains_key(&index) => "key policy changed back",
+                    subject => subject.unwrap_or("configuration"),
+                };
                 Change {
                     number,
                     at: event.time,
-                    subject: subject(&event.detail).unwrap_or("configuration"),
-                    what: Shown::text(&sentence(event, TimelineRole::Configuration, &Node::default())),
+                    subject,
+                    what: Shown::text(&what),
                     event_name: Shown::text(&event.name),
                     event_id: Shown::text(&event.event_id.to_string()),
                     place,
@@ -227,6 +275,7 @@ mod tests {
     use crate::event::Detail;
     use crate::report::html::axis::Axis;
     use crate::report::incident::{self, event, time};
+    use crate::rules::testing::{KEY, Log, ROLE, policy_for};
 
     /// Two nodes of one nodepool, each from a launch template of its own.
     fn case(keys: [&str; 2]) -> Case {
@@ -264,5 +313,26 @@ mod tests {
         let changes = Changes::tell(&changed, &[], &events_of_changes(&changed), axis);
         assert_eq!(changes.told[0].subject, "configured key");
         assert_eq!(changes.on_axis().count(), 1);
+    }
+
+    #[test]
+    fn a_policy_that_gives_back_what_was_lost_is_said_to_be_changed_back() {
+        let other = policy_for("arn:aws:iam::111122223333:role/Backup");
+        for (last, is_back) in
+            [(policy_for(ROLE), true), (policy_for("arn:aws:iam::111122223333:role/C"), false)]
+        {
+            let mut log = Log::new();
+            log.policy("08:00:00", KEY, &policy_for(ROLE)).template(KEY);
+            log.policy("09:00:00", KEY, &other).policy("10:00:00", KEY, &last).healthy("a", "10:30:00", KEY);
+            let case = log.case();
+            let changes = Changes::tell(&case, &[], &events_of_changes(&case), None);
+            let told: Vec<bool> = changes
+                .told
+                .iter()
+                .filter(|change| change.event_name.as_str() == "PutKeyPolicy")
+                .map(|change| change.subject == "key policy changed back")
+                .collect();
+            assert_eq!(told, [false, false, is_back], "{:?}", changes.told);
+        }
     }
 }

@@ -16,8 +16,9 @@ use serde_json::ser::CompactFormatter;
 
 use self::cell::{Cell, Strings};
 use super::axis::Axis;
+use super::change;
 use super::shown::Shown;
-use crate::correlate::{Case, TimelineRef};
+use crate::correlate::{Case, Confidence, TimelineRef, TimelineRole};
 use crate::event::{Event, Id};
 use crate::report::document::write_escaped;
 use crate::rules::{Finding, Incident};
@@ -89,9 +90,11 @@ impl<'a> EventNumbers<'a> {
         (Self { by_index, by_id }, order)
     }
 
-    /// Numbers of the events with these ids, as far as the page has them.
+    /// Numbers of the events with these ids, as far as the page has them, in order of time.
     fn of(&self, ids: &[Id]) -> Cell {
-        Cell::Numbers(ids.iter().take(EVIDENCE_MAX).filter_map(|id| self.by_id.get(id).copied()).collect())
+        let cited: BTreeSet<usize> =
+            ids.iter().take(EVIDENCE_MAX).filter_map(|id| self.by_id.get(id).copied()).collect();
+        Cell::Numbers(cited.into_iter().collect())
     }
 }
 
@@ -122,19 +125,28 @@ impl Callers {
     }
 }
 
-/// The JSON for the nodes with these indices, in their order.
+/// The JSON for the nodes with these indices, in their order; `told` are the incidents that the page shows.
 pub(super) fn embedded(
     case: &Case,
     findings: &[Finding],
-    incidents: &[&Incident],
+    incidents: &[Incident],
+    told: &[&Incident],
     nodes: &[usize],
     axis: Option<Axis>,
 ) -> String {
     let (start, end) = axis.map_or((0, 0), |axis| (axis.start, axis.end));
     let steps_max = (STEPS_TOTAL_MAX / nodes.len().max(1)).clamp(STEPS_MIN, STEPS_MAX);
-    let timelines: Vec<Vec<TimelineRef>> =
-        nodes.iter().map(|index| node::decisive_steps(&case.nodes[*index], steps_max)).collect();
-    let (concerning, findings) = finding::of_nodes(case, findings, nodes);
+    let (concerning, findings) = finding::of_nodes(case, findings, incidents, nodes);
+    let changes = changes_of_findings(case, &findings);
+    let timelines: Vec<Vec<TimelineRef>> = nodes
+        .iter()
+        .zip(&concerning)
+        .map(|(index, concerning)| {
+            let mut steps = node::decisive_steps(&case.nodes[*index], steps_max);
+            add_changes(&mut steps, concerning.findings.iter().flat_map(|place| &changes[*place]));
+            steps
+        })
+        .collect();
     let (numbers, order) = EventNumbers::new(case, &timelines, &findings);
     let mut strings = Strings::default();
     let mut callers = Callers::default();
@@ -146,7 +158,7 @@ pub(super) fn embedded(
         .iter()
         .zip(timelines.iter().zip(&concerning))
         .map(|(index, (steps, findings))| {
-            node::row(case, *index, (steps, findings), start, &numbers, &mut strings)
+            node::row(case, *index, (steps, findings), (start, steps_max), &numbers, &mut strings)
         })
         .collect();
     let (mut finding_rows, mut remedies) = finding::rows(&findings, &numbers, &mut strings);
@@ -158,7 +170,7 @@ pub(super) fn embedded(
     for (number, index) in nodes.iter().enumerate() {
         places.entry(&case.nodes[*index].instance_id).or_default().push(number);
     }
-    let incidents = incidents
+    let incidents = told
         .iter()
         .map(|incident| incident.nodes.iter().filter_map(|id| places.get(&**id)).flatten().copied().collect())
         .collect();
@@ -185,6 +197,37 @@ pub(super) fn embedded(
         incidents,
     };
     to_json(&embedded).expect("writing to memory does not fail")
+}
+
+/// For each finding, the configuration changes that it cites, in order of time.
+fn changes_of_findings(case: &Case, findings: &[&Finding]) -> Vec<Vec<u32>> {
+    let mut places: HashMap<&Id, Vec<usize>> = HashMap::new();
+    for (place, finding) in findings.iter().enumerate() {
+        for id in &finding.evidence {
+            places.entry(id).or_default().push(place);
+        }
+    }
+    let mut changes = vec![Vec::new(); findings.len()];
+    for (index, event) in (0u32..).zip(&case.events) {
+        if change::mark(&event.detail).is_some() {
+            for place in places.get(&event.event_id).into_iter().flatten() {
+                changes[*place].push(index);
+            }
+        }
+    }
+    changes
+}
+
+/// Puts changes that are not yet there among the steps, in order of time.
+fn add_changes<'a>(steps: &mut Vec<TimelineRef>, changes: impl Iterator<Item = &'a u32>) {
+    let changes: BTreeSet<u32> = changes.take(STEPS_MIN).copied().collect();
+    for event in changes {
+        if !steps.iter().any(|step| step.event == event) {
+            let (role, confidence) = (TimelineRole::Configuration, Confidence::Observed);
+            steps.push(TimelineRef { event, role, confidence });
+        }
+    }
+    steps.sort_by_key(|step| step.event);
 }
 
 /// `<` stands in strings only, where an escape means the same.

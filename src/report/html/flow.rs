@@ -1,4 +1,5 @@
-//! From the configured keys to the used ones, at a glance: bands as wide as the number of nodes.
+//! From the configured keys to the used ones, at a glance: bands as wide as the number of nodes. A node whose
+//! volumes met several keys has a part in several bands, and counts once in each block.
 //!
 //! A case comes in; blocks and bands with their places in an SVG go out, the largest first. What does not fit is
 //! put together under one name, and counted.
@@ -54,6 +55,16 @@ pub(super) struct Band {
     pub(super) to: Shown,
     pub(super) note: Shown,
     pub(super) nodes: usize,
+    /// Launch volumes of these nodes that the band stands for.
+    pub(super) volumes: usize,
+}
+
+/// Whose volumes go one way.
+#[derive(Debug, Default)]
+struct Share {
+    /// Indices of nodes.
+    nodes: BTreeSet<usize>,
+    volumes: usize,
 }
 
 /// Identity, name and note of a block.
@@ -78,36 +89,40 @@ impl End {
 pub(super) fn flow(case: &Case) -> Option<Flow> {
     let aliases: BTreeMap<&str, &str> =
         case.keys.iter().filter_map(|key| Some((&*key.key_arn, &**key.aliases.first()?))).collect();
-    let mut links: BTreeMap<(End, End, Outcome), usize> = BTreeMap::new();
-    for node in case.nodes.iter().filter(|node| node.launched_at.is_some()) {
+    let mut links: BTreeMap<(End, End, Outcome), Share> = BTreeMap::new();
+    for (index, node) in case.nodes.iter().enumerate().filter(|(_, node)| node.launched_at.is_some()) {
         let from = configured(node, &aliases);
-        for (to, outcome) in used(node, &aliases) {
-            *links.entry((from.clone(), to, outcome)).or_default() += 1;
+        for ((to, outcome), volumes) in used(node, &aliases) {
+            let share = links.entry((from.clone(), to, outcome)).or_default();
+            share.nodes.insert(index);
+            share.volumes += volumes;
         }
     }
     if links.is_empty() {
         return None;
     }
     let (left, right) = (largest(&links, |link| &link.0), largest(&links, |link| &link.1));
-    let mut kept: BTreeMap<(usize, usize, Outcome), usize> = BTreeMap::new();
-    for ((from, to, outcome), nodes) in links {
+    let mut kept: BTreeMap<(usize, usize, Outcome), Share> = BTreeMap::new();
+    for ((from, to, outcome), share) in links {
         let place =
             |ends: &[End], end: &End| ends.iter().position(|own| own == end).unwrap_or(ends.len() - 1);
-        *kept.entry((place(&left, &from), place(&right, &to), outcome)).or_default() += nodes;
+        let own = kept.entry((place(&left, &from), place(&right, &to), outcome)).or_default();
+        own.nodes.extend(share.nodes);
+        own.volumes += share.volumes;
     }
     Some(draw(&left, &right, &kept))
 }
 
 /// The ends with most nodes; where there are more, the last stands for all others.
 fn largest(
-    links: &BTreeMap<(End, End, Outcome), usize>,
+    links: &BTreeMap<(End, End, Outcome), Share>,
     side: impl Fn(&(End, End, Outcome)) -> &End,
 ) -> Vec<End> {
-    let mut nodes: BTreeMap<&End, usize> = BTreeMap::new();
-    for (link, count) in links {
-        *nodes.entry(side(link)).or_default() += count;
+    let mut nodes: BTreeMap<&End, BTreeSet<usize>> = BTreeMap::new();
+    for (link, share) in links {
+        nodes.entry(side(link)).or_default().extend(&share.nodes);
     }
-    let mut sorted: Vec<(&End, usize)> = nodes.into_iter().collect();
+    let mut sorted: Vec<(&End, usize)> = nodes.into_iter().map(|(end, nodes)| (end, nodes.len())).collect();
     sorted.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let mut ends: Vec<End> = sorted.iter().map(|(end, _)| (*end).clone()).collect();
     if ends.len() > BLOCKS_MAX {
@@ -140,41 +155,44 @@ fn configured(node: &Node, aliases: &BTreeMap<&str, &str>) -> End {
     }
 }
 
-fn used(node: &Node, aliases: &BTreeMap<&str, &str>) -> BTreeSet<(End, Outcome)> {
+/// The keys that a node's launch met, and how many of its volumes each.
+fn used(node: &Node, aliases: &BTreeMap<&str, &str>) -> BTreeMap<(End, Outcome), usize> {
     let expected: Vec<&Text> = node.expected_keys.iter().filter_map(|own| own.key.key_arn.as_ref()).collect();
     let launch = node.volumes.iter().filter(|volume| volume.role == Some(VolumeRole::Launch));
-    let ends: BTreeSet<(End, Outcome)> = launch
-        .map(|volume| {
-            let Some(arn) = &volume.key_arn else {
-                return (End::new("not logged", "a key not logged", "refused"), Outcome::Refused);
-            };
-            let short = short_key(arn);
-            let name = match aliases.get(&**arn) {
-                Some(alias) => format!("{alias} ({short})"),
-                None => short,
-            };
-            let note = origin_note(volume.key_origin);
-            if volume.outcome != VolumeOutcome::Used {
-                let end = End::new(&format!("refused {arn}"), &name, &format!("refused by KMS; {note}"));
-                return (end, Outcome::Refused);
-            }
-            let outcome = match node.key_verdict {
-                KeyVerdict::NoExpectation | KeyVerdict::Unknown => Outcome::NotKnown,
-                _ if expected.iter().any(|own| is_same_key(own, arn)) => Outcome::AsExpected,
-                _ if expected.is_empty() => Outcome::NotKnown,
-                _ => Outcome::OtherKey,
-            };
-            (End::new(arn, &name, note), outcome)
-        })
-        .collect();
+    let met = launch.map(|volume| {
+        let Some(arn) = &volume.key_arn else {
+            return (End::new("not logged", "a key not logged", "refused"), Outcome::Refused);
+        };
+        let short = short_key(arn);
+        let name = match aliases.get(&**arn) {
+            Some(alias) => format!("{alias} ({short})"),
+            None => short,
+        };
+        let note = origin_note(volume.key_origin);
+        if volume.outcome != VolumeOutcome::Used {
+            let end = End::new(&format!("refused {arn}"), &name, &format!("refused by KMS; {note}"));
+            return (end, Outcome::Refused);
+        }
+        let outcome = match node.key_verdict {
+            KeyVerdict::NoExpectation | KeyVerdict::Unknown => Outcome::NotKnown,
+            _ if expected.iter().any(|own| is_same_key(own, arn)) => Outcome::AsExpected,
+            _ if expected.is_empty() => Outcome::NotKnown,
+            _ => Outcome::OtherKey,
+        };
+        (End::new(arn, &name, note), outcome)
+    });
+    let mut ends = BTreeMap::new();
+    for end in met {
+        *ends.entry(end).or_default() += 1;
+    }
     match (ends.is_empty(), node.key_verdict) {
         (false, _) => ends,
         (true, KeyVerdict::Unencrypted) => {
-            BTreeSet::from([(End::new("unencrypted", "no key", "not encrypted"), Outcome::OtherKey)])
+            BTreeMap::from([((End::new("unencrypted", "no key", "not encrypted"), Outcome::OtherKey), 0)])
         }
-        (true, _) => BTreeSet::from([(
-            End::new("unknown", "not known", "no KMS event in the archive"),
-            Outcome::NotKnown,
+        (true, _) => BTreeMap::from([(
+            (End::new("unknown", "not known", "no KMS event in the archive"), Outcome::NotKnown),
+            0,
         )]),
     }
 }
@@ -188,8 +206,8 @@ fn origin_note(key_origin: KeyOrigin) -> &'static str {
     }
 }
 
-fn draw(left: &[End], right: &[End], links: &BTreeMap<(usize, usize, Outcome), usize>) -> Flow {
-    let total: usize = links.values().sum();
+fn draw(left: &[End], right: &[End], links: &BTreeMap<(usize, usize, Outcome), Share>) -> Flow {
+    let total: usize = links.values().map(|share| share.nodes.len()).sum();
     let scale = HEIGHT / total as f64;
     let thickness = |nodes: usize| (nodes as f64 * scale).max(BAND_HEIGHT_MIN);
     let column = |ends: &[End], of_link: fn(&(usize, usize, Outcome)) -> usize| {
@@ -199,14 +217,17 @@ fn draw(left: &[End], right: &[End], links: &BTreeMap<(usize, usize, Outcome), u
         for (index, end) in ends.iter().enumerate() {
             let own = links.iter().filter(|(link, _)| of_link(link) == index);
             let (height, nodes) =
-                own.fold((0.0, 0), |(height, all), (_, nodes)| (height + thickness(*nodes), all + nodes));
+                own.fold((0.0, BTreeSet::<usize>::new()), |(height, mut all), (_, share)| {
+                    all.extend(&share.nodes);
+                    (height + thickness(share.nodes.len()), all)
+                });
             tops.push(y);
             blocks.push(Block {
                 name: shown(&end.name),
                 note: shown(&end.note),
                 y: number(y),
                 height: number(height),
-                nodes,
+                nodes: nodes.len(),
             });
             y += (height + GAP).max(BLOCK_PITCH_MIN);
         }
@@ -215,8 +236,8 @@ fn draw(left: &[End], right: &[End], links: &BTreeMap<(usize, usize, Outcome), u
     let (configured, mut from_tops, from_bottom) = column(left, |link| link.0);
     let (used, mut to_tops, to_bottom) = column(right, |link| link.1);
     let mut bands = Vec::new();
-    for (&(from, to, outcome), &nodes) in links {
-        let height = thickness(nodes);
+    for (&(from, to, outcome), share) in links {
+        let height = thickness(share.nodes.len());
         let (y_from, y_to) = (from_tops[from], to_tops[to]);
         from_tops[from] += height;
         to_tops[to] += height;
@@ -226,7 +247,8 @@ fn draw(left: &[End], right: &[End], links: &BTreeMap<(usize, usize, Outcome), u
             from: shown(&left[from].name),
             to: shown(&right[to].name),
             note: shown(&right[to].note),
-            nodes,
+            nodes: share.nodes.len(),
+            volumes: share.volumes,
         });
     }
     // Bounded by the number of blocks.
@@ -273,6 +295,24 @@ mod tests {
         let nodes: usize = flow.configured.iter().map(|block| block.nodes).sum();
         assert_eq!(nodes, flow.used.iter().map(|block| block.nodes).sum::<usize>());
         assert!(flow.used.iter().any(|block| block.note.as_str().starts_with("refused by KMS")), "{flow:#?}");
+    }
+
+    #[test]
+    fn a_node_whose_volumes_met_two_keys_counts_once_and_its_volumes_are_volumes() {
+        let mut node = incident::case().nodes.remove(0);
+        let volume = |key: &str| Volume {
+            key_arn: Some(key.into()),
+            role: Some(VolumeRole::Launch),
+            ..node.volumes[0].clone()
+        };
+        node.volumes =
+            vec![volume(incident::RIGHT_KEY), volume(incident::WRONG_KEY), volume(incident::WRONG_KEY)];
+        let flow = flow(&Case { nodes: vec![node.clone(), node], ..Case::default() }).expect("a flow");
+        assert_eq!(flow.configured.iter().map(|block| block.nodes).collect::<Vec<_>>(), [2]);
+        assert_eq!(flow.used.iter().map(|block| block.nodes).collect::<Vec<_>>(), [2, 2]);
+        let mut bands: Vec<_> = flow.bands.iter().map(|band| (band.nodes, band.volumes)).collect();
+        bands.sort_unstable();
+        assert_eq!(bands, [(2, 2), (2, 4)]);
     }
 
     #[test]

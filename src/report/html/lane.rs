@@ -37,7 +37,7 @@ pub(super) struct Pool {
     pub(super) nodes: usize,
     /// How many nodes fared how, the worst first.
     pub(super) counts: Vec<(Outcome, usize)>,
-    /// How often a launch failed.
+    /// How often a launch failed: one call may hold several failures.
     pub(super) failures: u64,
     pub(super) histogram: Vec<Bars>,
     /// Most launches of one bar.

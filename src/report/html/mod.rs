@@ -70,6 +70,7 @@ struct Page<'a> {
     /// Those that occur.
     outcomes: Vec<Outcome>,
     lanes: String,
+    is_one_lane: bool,
     nodes_left_out: usize,
     flow: Option<Flow>,
     groups: Limited<FindingGroup>,
@@ -136,6 +137,7 @@ fn page<'a>(case: &Case, findings: &[Finding], tool: Tool<'a>) -> Page<'a> {
             .filter(|outcome| case.nodes.iter().any(|node| Outcome::of(node) == *outcome))
             .collect(),
         lanes: grouped(shown_nodes.len() as u64),
+        is_one_lane: shown_nodes.len() == 1,
         nodes_left_out: case.nodes.len() - shown_nodes.len(),
         flow: flow(case),
         groups,
@@ -146,7 +148,7 @@ fn page<'a>(case: &Case, findings: &[Finding], tool: Tool<'a>) -> Page<'a> {
         records: case.coverage.records,
         losses: losses(case),
         scopes: scopes(case),
-        embedded: embedded(case, findings, &told.all, &shown_nodes, axis),
+        embedded: embedded(case, findings, &incidents, &told.all, &shown_nodes, axis),
     }
 }
 
@@ -205,10 +207,10 @@ fn tiles(case: &Case, changes: &Changes) -> Vec<Tile> {
             tiles.push(tile(outcome.class(), count, outcome.label()));
         }
     }
-    let failed: std::collections::BTreeSet<_> =
-        case.launch_failures.iter().map(|failure| &failure.event_id).collect();
-    if !failed.is_empty() {
-        tiles.push(tile("failed", failed.len(), plural(failed.len(), "failed launch", "failed launches")));
+    let failed: u64 = case.launch_failures.iter().map(|failure| failure.count).sum();
+    if failed > 0 {
+        let label = if failed == 1 { "launch failure" } else { "launch failures" };
+        tiles.push(Tile { class: "failed", count: grouped(failed), label });
     }
     let changed = changes.told.len() + changes.left_out;
     if changed > 0 {

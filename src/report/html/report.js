@@ -473,12 +473,12 @@
     const rows = one.timeline.map((step, at) => {
       const happened = event(step.event);
       const since = one.launched_at === null ? '' : `${happened.time < one.launched_at ? '-' : '+'}${span(happened.time - one.launched_at)}`;
-      const isDecisive = ['refusal', 'launch', 'end'].includes(step.role);
+      const isDecisive = ['refusal', 'launch', 'end'].includes(step.role) || step.change !== null;
       const by = [happened.actor, happened.session === null ? null : `session ${happened.session}`, happened.address === '' ? null : `from ${happened.address}`, happened.agent === '' ? null : `with ${happened.agent}`];
       return [
         element('tr', { class: `${isDecisive ? 'decisive ' : ''}${step.role}` },
           element('td', {}, element('span', { class: 'cite' }, `[${at + 1}] `), clock(happened.time)), element('td', { class: 'since' }, since), element('td', {}, happened.name),
-          element('td', {}, step.summary, step.inferred ? [' ', element('span', { class: 'confidence inferred' }, 'inferred')] : null)),
+          element('td', {}, step.change === null ? null : element('span', { class: 'changed' }, `configuration change: ${step.change} `), step.summary, step.inferred ? [' ', element('span', { class: 'confidence inferred' }, 'inferred')] : null)),
         element('tr', { class: 'more-of' }, element('td', { colspan: '4' }, element('code', {}, happened.id),
             ` ${by.filter((text) => text !== null).join(', ')}; read from ${happened.object} record ${happened.record}`,
             happened.error === null ? null : [element('br', {}), happened.error])),
@@ -487,7 +487,12 @@
     const more = one.steps_left_out > 0 ? element('p', { class: 'more' }, `${one.steps_left_out} more events are in the JSON and CSV outputs.`) : null;
     return [wide(element('table', { class: 'steps' }, head('Time (UTC)', 'Launch +', 'Event', 'What happened'), element('tbody', {}, rows))), more];
   }
-  const list = (title, texts) => texts.length === 0 ? [] : [element('h4', {}, title), element('ul', {}, texts.map((text) => element('li', {}, text)))];
+  // What stands between backticks is code; without a partner a backtick stays one.
+  const prose = (text) => {
+    const parts = text.split('`');
+    return parts.map((part, at) => at % 2 === 0 ? part : at + 1 < parts.length ? element('code', {}, part) : `\`${part}`);
+  };
+  const list = (title, texts) => texts.length === 0 ? [] : [element('h4', {}, title), element('ul', {}, texts.map((text) => element('li', {}, prose(text))))];
   const copyButton = (text) => {
     const button = element('button', { type: 'button', class: 'copy' }, 'Copy');
     if (text !== undefined) button.dataset.copies = text;
@@ -499,13 +504,13 @@
       element('td', {}, clock(happened.time)), element('td', {}, happened.name), element('td', {}, element('code', {}, happened.id)),
       element('td', { class: 'origin' }, `${happened.object} record ${happened.record}`)));
     const remedy = one.remedy === null ? null : read(data().remedies[one.remedy], 'remedy');
-    const fix = remedy === null ? [] : [element('h4', {}, 'Fix'), element('p', {}, remedy.summary), element('p', { class: 'soft' }, `To be changed: ${remedy.target}`),
+    const fix = remedy === null ? [] : [element('h4', {}, 'Fix'), element('p', {}, prose(remedy.summary)), element('p', { class: 'soft' }, `To be changed: ${remedy.target}`),
       remedy.documents.map((text) => element('div', { class: 'document' }, element('p', {}, element('span', {}, text.format), copyButton()), element('pre', { tabindex: '0' }, element('code', {}, text.body))))];
     const about = one.subject_kind === 'node' ? null : element('p', { class: 'soft' }, `About ${one.subject_kind} ${one.subject}`);
     return element('details', isOpen ? { class: `finding s-${one.severity}`, open: '' } : { class: `finding s-${one.severity}` },
       element('summary', {}, element('span', { class: `severity s-${one.severity}` }, one.severity), element('span', { class: 'rule' }, one.rule),
         element('span', { class: 'finding-title' }, one.title), element('span', { class: `confidence ${one.confidence}` }, one.confidence)),
-      element('div', { class: 'body' }, about, element('p', {}, one.explanation), list('Ruled out', one.ruled_out), list('Not in the archive', one.missing), fix,
+      element('div', { class: 'body' }, about, element('p', {}, prose(one.explanation)), list('Ruled out', one.ruled_out), list('Not in the archive', one.missing), fix,
         element('h4', {}, 'Evidence'), wide(element('table', { class: 'evidence' }, head('Time (UTC)', 'Event', 'Event id', 'Read from'), element('tbody', {}, cited)))));
   }
   function openNode(number) {
@@ -514,7 +519,7 @@
     const close = element('button', { type: 'button', 'aria-label': 'Close' }, 'Close');
     close.addEventListener('click', () => detail.close());
     const title = element('h2', { id: 'detail-title', tabindex: '-1' }, one.instance_id);
-    const findings = one.findings.map((place, at) => findingOf(place, at === 0));
+    const findings = one.findings.map((place, at) => findingOf(place, at === (one.recommended ?? 0)));
     detail.replaceChildren(
       element('div', { class: 'detail-head' }, title, copyButton(one.instance_id), close),
       element('div', { class: 'detail' },

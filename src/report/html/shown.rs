@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use askama::filters::{Escaper, Html};
 use serde::{Serialize, Serializer};
 
 use crate::report::sanitize::sanitize;
@@ -31,6 +32,24 @@ impl Shown {
         Self(text)
     }
 
+    /// As HTML, escaped, with what stands between backticks as code. Without a partner a backtick stays one.
+    pub(super) fn prose(&self) -> String {
+        let parts: Vec<&str> = self.0.split('`').collect();
+        let mut html = String::with_capacity(self.0.len());
+        for (number, part) in parts.iter().enumerate() {
+            let is_code = number % 2 == 1 && number + 1 < parts.len();
+            let is_after_code = number % 2 == 0 && number > 0;
+            html.push_str(match (is_code, is_after_code) {
+                (true, _) => "<code>",
+                (false, true) => "</code>",
+                (false, false) if number > 0 => "`",
+                (false, false) => "",
+            });
+            Html.write_escaped_str(&mut html, part).expect("writing to a string cannot fail");
+        }
+        html
+    }
+
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
@@ -51,6 +70,16 @@ impl Serialize for Shown {
 #[cfg(test)]
 mod tests {
     use super::Shown;
+
+    #[test]
+    fn what_stands_between_backticks_is_code_and_stays_escaped() {
+        assert_eq!(
+            Shown::text("run `aws <x>`, then `b`").prose(),
+            "run <code>aws &#60;x&#62;</code>, then <code>b</code>"
+        );
+        assert_eq!(Shown::text("one ` only <b>").prose(), "one ` only &#60;b&#62;");
+        assert_eq!(Shown::text("`a` and ` b").prose(), "<code>a</code> and ` b");
+    }
 
     #[test]
     fn lines_stay_lines_and_everything_else_becomes_visible() {

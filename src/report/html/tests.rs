@@ -2,7 +2,8 @@ use super::{NODES_MAX, write_html};
 use crate::correlate::{Case, KeyVerdict, Node};
 use crate::report::document::Tool;
 use crate::report::{incident, is_hazardous};
-use crate::rules::Finding;
+use crate::rules::testing::{KEY, Log, NO_RESOURCE_POLICY, ROLE, policy_for};
+use crate::rules::{Finding, evaluate};
 
 fn html(case: &Case, findings: &[Finding]) -> String {
     let mut bytes = Vec::new();
@@ -102,4 +103,53 @@ fn inferred_events_are_hollow_and_said_to_be_inferred() {
     let html = html(&case, &incident::findings());
     assert!(html.contains("class=\"g-launch inferred\""));
     assert!(html.contains("hollow: inferred"));
+}
+
+#[test]
+fn a_node_tells_of_the_change_that_led_to_its_refusal_and_opens_the_fix_of_its_incident() {
+    let mut log = Log::new();
+    log.policy("08:00:00", KEY, &policy_for(ROLE)).template(KEY);
+    log.policy("09:55:00", KEY, &policy_for("arn:aws:iam::111122223333:role/Backup"));
+    log.launch("a", "10:00:00").denied("a", "10:00:02", "CreateGrant", KEY, NO_RESOURCE_POLICY);
+    let case = log.case();
+    let data = embedded(&html(&case, &evaluate(&case)));
+    let column = |table: &str, name: &str| {
+        let columns = data["columns"][table].as_array().expect("columns");
+        columns
+            .iter()
+            .position(|column| column.as_str().is_some_and(|own| own.split(':').next() == Some(name)))
+            .unwrap_or_else(|| panic!("no column {name}"))
+    };
+    let text = |cell: &serde_json::Value| match cell.as_u64() {
+        Some(number) => data["strings"][number as usize].as_str().expect("a string").to_owned(),
+        None => String::new(),
+    };
+    let node = &data["nodes"][0];
+    let steps = node[column("node", "timeline")].as_array().expect("steps");
+    let times: Vec<i64> = steps
+        .iter()
+        .map(|step| step[column("step", "event")].as_u64().expect("an event") as usize)
+        .map(|event| data["events"][event][column("event", "time")].as_i64().expect("a time"))
+        .collect();
+    assert!(times.is_sorted(), "{times:?}");
+    let marks: Vec<String> = steps.iter().map(|step| text(&step[column("step", "change")])).collect();
+    assert_eq!(marks.iter().filter(|mark| *mark == "key policy").count(), 2, "{marks:?}");
+    let recommended = node[column("node", "recommended")].as_u64().expect("a recommended fix") as usize;
+    let finding = node[column("node", "findings")][recommended].as_u64().expect("a finding") as usize;
+    let finding = &data["findings"][finding];
+    assert_eq!(text(&finding[column("finding", "rule")]), "KT401");
+    let cited: Vec<u64> = finding[column("finding", "evidence")]
+        .as_array()
+        .expect("events")
+        .iter()
+        .filter_map(serde_json::Value::as_u64)
+        .collect();
+    assert!(cited.is_sorted() && cited.len() >= 3, "in order of time: {cited:?}");
+}
+
+#[test]
+fn launch_failures_are_counted_in_one_unit() {
+    let html = html(&incident::case(), &incident::findings());
+    assert!(html.contains("<b>12</b> <span>launch failures</span>"));
+    assert!(html.contains("title=\"launch failures\">12<"));
 }

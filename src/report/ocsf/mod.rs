@@ -340,7 +340,7 @@ fn activity_of(name: &str) -> (u32, &'static str) {
         .map_or((OTHER, "Other"), |(_, id, caption)| (*id, *caption))
 }
 
-/// How bad the worst finding is that rests on an event; an event by itself is for information.
+/// How bad the worst finding is that an event decides; an event by itself is for information.
 fn severity(worst: Option<Severity>) -> (u32, &'static str) {
     match worst {
         None | Some(Severity::Info) => (1, "Informational"),

@@ -77,6 +77,16 @@ fn a_refusal_is_a_failure_as_severe_as_its_finding() {
 }
 
 #[test]
+fn what_a_finding_only_compares_with_is_for_information() {
+    let case = incident::case();
+    let mut findings = incident::findings();
+    findings[0].evidence.insert(0, case.events[0].event_id.clone());
+    let severities: Vec<Value> =
+        events(&case, &findings).into_iter().map(|event| event["severity_id"].clone()).collect();
+    assert_eq!(severities, [1, 1, 5, 1, 1, 1]);
+}
+
+#[test]
 fn every_call_that_matters_has_an_activity() {
     let others: Vec<&str> =
         RELEVANCE_TABLE.iter().map(|(_, name, _)| *name).filter(|name| activity_of(name).0 == 99).collect();

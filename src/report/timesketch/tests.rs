@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::write_timesketch;
 use crate::correlate::Case;
 use crate::report::{incident, is_hazardous};
-use crate::rules::Finding;
+use crate::rules::testing::{KEY, Log, NO_RESOURCE_POLICY, ROLE, policy_for};
+use crate::rules::{Finding, evaluate};
 
 fn rows(case: &Case, findings: &[Finding]) -> Vec<Value> {
     let mut bytes = Vec::new();
@@ -97,6 +98,22 @@ fn a_refusal_its_node_its_finding_and_the_archive_each_have_their_row() {
     assert_eq!(lost["datetime"], "2026-03-02T11:02:30+00:00", "without evidence, the end of the archive");
     let archive = of("keytrail:archive", "end here");
     assert_eq!(archive["losses"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn a_finding_stands_where_its_decisive_event_is_and_not_at_what_it_is_compared_with() {
+    let mut log = Log::new();
+    log.policy("08:00:00", KEY, &policy_for(ROLE)).template(KEY);
+    log.policy("09:55:00", KEY, &policy_for("arn:aws:iam::111122223333:role/Backup"));
+    log.launch("a", "10:00:00").denied("a", "10:00:02", "CreateGrant", KEY, NO_RESOURCE_POLICY);
+    let case = log.case();
+    let rows = rows(&case, &evaluate(&case));
+    let at = |rule: &str| {
+        let is_of_rule = |row: &&Value| row["data_type"] == "keytrail:finding" && row["rule"] == rule;
+        rows.iter().find(is_of_rule).unwrap_or_else(|| panic!("no {rule}: {rows:#?}"))["datetime"].clone()
+    };
+    assert_eq!(at("KT401"), "2026-03-02T09:55:00+00:00");
+    assert_eq!(at("KT102"), "2026-03-02T10:00:02+00:00");
 }
 
 #[test]

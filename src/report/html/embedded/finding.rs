@@ -10,7 +10,7 @@ use super::cell::{Cell, Strings};
 use crate::correlate::Case;
 use crate::event::Id;
 use crate::report::document::contract_name;
-use crate::rules::{Finding, Remediation, SubjectKind};
+use crate::rules::{Finding, Incident, Remediation, SubjectKind};
 
 /// Columns of a finding.
 pub(super) const FINDING: &[&str] = &[
@@ -34,13 +34,28 @@ pub(super) const REMEDY: &[&str] = &["summary:s", "target:s", "documents:r:docum
 /// Columns of a text to paste.
 pub(super) const DOCUMENT: &[&str] = &["format:s", "body:s"];
 
-/// The findings that concern the nodes with these indices; for each node, which of them do: those about it, then those
-/// about other things that cite its events.
+/// Which findings concern a node.
+#[derive(Debug, Default)]
+pub(super) struct Concerning {
+    /// Their numbers: those about it, then those about other things that cite its events or belong to its incidents.
+    pub(super) findings: Vec<usize>,
+    /// The place among these of the one whose remedy its incident recommends.
+    pub(super) recommended: Option<usize>,
+}
+
+/// The findings that concern the nodes with these indices; for each node, which of them do.
 pub(super) fn of_nodes<'a>(
     case: &Case,
     findings: &'a [Finding],
+    incidents: &[Incident],
     nodes: &[usize],
-) -> (Vec<Vec<usize>>, Vec<&'a Finding>) {
+) -> (Vec<Concerning>, Vec<&'a Finding>) {
+    let mut of_incidents: HashMap<&str, Vec<&Incident>> = HashMap::new();
+    for incident in incidents {
+        for id in &incident.nodes {
+            of_incidents.entry(id).or_default().push(incident);
+        }
+    }
     let mut own: HashMap<&str, Vec<usize>> = HashMap::new();
     let mut citing: HashMap<&Id, Vec<usize>> = HashMap::new();
     for (number, finding) in findings.iter().enumerate() {
@@ -66,8 +81,20 @@ pub(super) fn of_nodes<'a>(
             let node = &case.nodes[*index];
             let about_it = own.get(&*node.instance_id).into_iter().flatten().copied();
             let ids = node.timeline.iter().map(|entry| &case.events[entry.event as usize].event_id);
-            let wider: BTreeSet<usize> = ids.filter_map(|id| citing.get(id)).flatten().copied().collect();
-            about_it.chain(wider).map(&mut place).collect()
+            let mut wider: BTreeSet<usize> = ids.filter_map(|id| citing.get(id)).flatten().copied().collect();
+            let incidents = of_incidents.get(&*node.instance_id).map_or(&[][..], Vec::as_slice);
+            let told = incidents.iter().flat_map(|incident| &incident.findings).copied();
+            wider.extend(told.filter(|number| findings[*number].subject.kind != SubjectKind::Node));
+            let numbers: Vec<usize> = about_it.chain(wider).collect();
+            let remedies = incidents.iter().filter_map(|incident| incident.remedy);
+            let place_of = |remedy: usize| {
+                // An equal remedy of the node itself stands for that of another node.
+                let is_equal = |number: &usize| findings[*number].remediation == findings[remedy].remediation;
+                let itself = numbers.iter().position(|number| *number == remedy);
+                itself.or_else(|| numbers.iter().position(is_equal))
+            };
+            let recommended = remedies.filter_map(place_of).next();
+            Concerning { findings: numbers.into_iter().map(&mut place).collect(), recommended }
         })
         .collect();
     (of_nodes, kept)

@@ -3,11 +3,13 @@
 //! A node of the case comes in, one row goes out, in the order of [`NODE`].
 
 use super::cell::{Cell, Strings};
+use super::finding::Concerning;
 use super::{EventNumbers, VOLUMES_MAX};
 use crate::correlate::{Case, Confidence, DeviceKey, Node, Provisioner, TimelineRef, TimelineRole, Volume};
 use crate::event::Id;
 use crate::report::document::contract_name;
 use crate::report::explanation::wording::{end_sentence, expected_name, verdict_sentence};
+use crate::report::html::change;
 use crate::report::html::outcome::Outcome;
 use crate::report::sentence::sentence;
 
@@ -46,6 +48,7 @@ pub(super) const NODE: &[&str] = &[
     "timeline:r:step",
     "steps_left_out:n",
     "findings:N",
+    "recommended:n",
 ];
 
 /// Columns of an expected key.
@@ -56,13 +59,13 @@ pub(super) const VOLUME: &[&str] =
     &["volume_id:s", "key_arn:s", "origin:s", "role:s", "outcome:s", "inferred:n", "steps:N"];
 
 /// Columns of an entry of a timeline.
-pub(super) const STEP: &[&str] = &["event:n", "role:s", "inferred:n", "summary:p"];
+pub(super) const STEP: &[&str] = &["event:n", "role:s", "inferred:n", "summary:p", "change:s"];
 
 pub(super) fn row(
     case: &Case,
     index: usize,
-    (steps, findings): (&[TimelineRef], &[usize]),
-    start: i64,
+    (steps, concerning): (&[TimelineRef], &Concerning),
+    (start, steps_max): (i64, usize),
     numbers: &EventNumbers<'_>,
     strings: &mut Strings,
 ) -> Vec<Cell> {
@@ -112,8 +115,9 @@ pub(super) fn row(
         Cell::Rows(volumes.map(|volume| volume_row(case, volume, steps, strings)).collect()),
         left_out(node.volumes.len(), VOLUMES_MAX),
         Cell::Rows(steps.iter().map(|entry| step_row(case, node, entry, numbers, strings)).collect()),
-        left_out(node.timeline.len(), steps.len()),
-        Cell::Numbers(findings.to_vec()),
+        left_out(node.timeline.len(), steps_max),
+        Cell::Numbers(concerning.findings.clone()),
+        concerning.recommended.map_or(Cell::None, Cell::Index),
     ]
 }
 
@@ -181,6 +185,7 @@ fn step_row(
         strings.text(&contract_name(entry.role)),
         Cell::Number(i64::from(entry.confidence == Confidence::Inferred)),
         strings.phrase(&sentence(event, entry.role, node)),
+        strings.optional(change::mark(&event.detail).filter(|_| entry.role == TimelineRole::Configuration)),
     ]
 }
 
