@@ -30,6 +30,8 @@ pub(super) struct Draft {
     pub(super) life: Option<u32>,
     /// Whether all volumes of its launch were opened, or their keys granted to it.
     pub(super) is_opened: bool,
+    /// How many volumes the launch made, where the archive holds its launch template.
+    pub(super) volumes_made: Option<usize>,
     /// Whether CreateTags of a node claim or node name was seen.
     pub(super) is_registered: bool,
     /// Ends and attempts to end it, as indices of events.

@@ -93,7 +93,8 @@ pub(super) fn find(draft: &mut Draft, events: &[Box<Event>], later: &LaterVolume
         volume.evidence.push(*attached);
     }
     let uses = std::mem::take(&mut draft.key_uses);
-    let successes = if draft.is_opened { successes(&uses, events) } else { HashMap::new() };
+    let opened_at = opened_at(draft, &uses, events);
+    let successes = if opened_at.is_some() { successes(&uses, events) } else { HashMap::new() };
     for join in &uses {
         let event = &events[join.event as usize];
         let Detail::Kms(kms) = &event.detail else {
@@ -111,8 +112,9 @@ pub(super) fn find(draft: &mut Draft, events: &[Box<Event>], later: &LaterVolume
             (_, Some(UseResult::Failed)) => Some(VolumeOutcome::Failed),
             _ => continue,
         };
+        let is_opened_later = opened_at.is_some_and(|second| second > event.time.second());
         let went_well = call_of(event).and_then(|call| successes.get(&call));
-        if outcome.is_some() && went_well.is_some_and(|time| *time >= event.time) {
+        if outcome.is_some() && is_opened_later && went_well.is_some_and(|time| *time >= event.time) {
             continue;
         }
         let request = event.request_id.as_ref();
@@ -177,8 +179,29 @@ pub(super) fn find(draft: &mut Draft, events: &[Box<Event>], later: &LaterVolume
 /// Operation, request and key of a call.
 type Call<'a> = (KmsOperation, Option<&'a Id>, &'a Text);
 
+/// The second by which the instance itself had opened every volume of its launch. `None` where one is not known to
+/// be open, or where nothing says how many there are: a grant for one volume says nothing of the next.
+fn opened_at(draft: &Draft, uses: &[JoinedUse], events: &[Box<Event>]) -> Option<i64> {
+    let made = draft.volumes_made.filter(|_| draft.is_opened)?;
+    let mut opened: HashMap<&Text, Option<i64>> = HashMap::new();
+    for event in uses.iter().map(|join| &events[join.event as usize]).filter(|event| event.error.is_none()) {
+        let Detail::Kms(kms) = &event.detail else {
+            continue;
+        };
+        let Some(volume) = &kms.volume_id else {
+            continue;
+        };
+        let second = opened.entry(volume).or_default();
+        if kms.operation == KmsOperation::Decrypt && event.identity.instance_id.is_some() {
+            *second = (*second).max(Some(event.time.second()));
+        }
+    }
+    // `None` is less than every second.
+    opened.values().copied().min().flatten().filter(|_| opened.len() >= made)
+}
+
 /// When each call last went well. The same call, refused before that in the same request, was a retry, if all
-/// volumes are open.
+/// volumes were opened afterwards.
 fn successes<'a>(uses: &[JoinedUse], events: &'a [Box<Event>]) -> HashMap<Call<'a>, Timestamp> {
     let mut successes: HashMap<Call<'_>, Timestamp> = HashMap::new();
     for event in uses.iter().map(|join| &events[join.event as usize]).filter(|event| event.error.is_none()) {
