@@ -133,3 +133,27 @@ fn of_several_instances_of_one_request_somebody_was_refused() {
         assert_eq!(says(&all_lived, instance), "no-expectation unknown [KEY] -", "{instance}");
     }
 }
+
+#[test]
+fn running_soon_after_the_launch_is_no_sign_of_life() {
+    let refusals: [&[Record]; 2] = [
+        &[refused(1, "GenerateDataKeyWithoutPlaintext", KEY, "r1")],
+        &[data_key(1, "vol-0a", KEY, "r1"), refused(2, "CreateGrant", KEY, "r1")],
+    ];
+    for refusal in refusals {
+        let launch = [configured(KEY), launch(0, &[A], "r1")];
+        let end =
+            |second, state: &str| says(&case(&all(&[&launch, refusal, &[terminate(second, A, state)]])), A);
+        for state in ["running", "stopping", "stopped"] {
+            for second in [20, 120] {
+                assert_eq!(end(second, state), "denied configured [] kms-denied?", "{state}, {second} s");
+            }
+            assert!(end(600, state).ends_with(" terminated-by-karpenter"), "{state} after ten minutes");
+        }
+        for state in ["pending", "shutting-down", "terminated"] {
+            assert_eq!(end(20, state), "denied configured [] kms-denied", "{state}");
+        }
+        let registered = all(&[&launch, refusal, &[registered(15, A), terminate(20, A, "running")]]);
+        assert!(!says(&case(&registered), A).starts_with("denied "), "it registered");
+    }
+}
