@@ -173,7 +173,9 @@ pub(super) fn judge(
     }
     if launch.is_empty() {
         let place = (draft.node.account_id.clone(), draft.node.region.clone());
+        // Without RunInstances its KMS events may be missing for the same reason.
         let is_unencrypted = draft.life.is_some()
+            && draft.launch.is_some()
             && volumes.iter().all(|volume| volume.role == Some(VolumeRole::AttachedLater))
             && draft.key_uses.iter().all(|join| !join.is_of_launch_request)
             && recorded.is_recording(&place, launched_at);

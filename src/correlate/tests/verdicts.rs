@@ -31,6 +31,15 @@ fn unencrypted_needs_life_and_read_only_kms_events_of_others_nearby() {
 }
 
 #[test]
+fn a_node_whose_run_instances_is_missing_is_not_unencrypted() {
+    let fleet = fleet(0, &fleet_item(r#"["i-0a"]"#), "{}");
+    let seen = all(&[&[configured(KEY), fleet, registered(60, A)], &other_node(600)]);
+    assert_eq!(says(&case(&seen), A), "unknown unknown [] -");
+    let launched = all(&[&seen, &[launch(1, &[A], "r1")]]);
+    assert_eq!(says(&case(&launched), A), "unencrypted unknown [] -");
+}
+
+#[test]
 fn an_unencrypted_node_may_have_an_encrypted_volume_attached_later() {
     let attached = [attach(3600, "vol-0f", A, "a1"), grant(3600, "vol-0f", A, OTHER, "a1")];
     let case = case(&all(&[&one_launch(), &attached, &other_node(600)]));
