@@ -149,7 +149,9 @@ impl Resolver<'_> {
             .filter(|mapping| mapping.is_ebs)
             .map(|mapping| {
                 let mut events = mappings.events.clone();
-                let key_arn = mapping.kms_key.as_ref().and_then(|written| {
+                // What EC2 was given literally, a placeholder that nobody filled in, is no key.
+                let named = mapping.kms_key.as_ref().filter(|written| KeyForm::of(written) == KeyForm::Key);
+                let key_arn = named.and_then(|written| {
                     let (arn, said_by) = self.resolve(written, draft, at);
                     events.extend(said_by);
                     arn

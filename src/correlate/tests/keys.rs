@@ -153,6 +153,16 @@ fn mappings_in_every_shape() {
 }
 
 #[test]
+fn a_placeholder_in_a_launch_template_is_never_compared() {
+    for written in ["${kms_alias}", "{{ .Values.key }}", "<key>"] {
+        let found = case(&with(configured(written), &used(KEY)));
+        assert_eq!(judged(&found), "unknown unknown", "{written}");
+        let key = &node(&found, A).expected_keys[0].key;
+        assert_eq!((key.written.as_deref(), key.key_arn.as_deref()), (Some(written), None));
+    }
+}
+
+#[test]
 fn a_template_that_names_no_key_expects_none() {
     for mappings in ["\"\"", "{}", "null", &mapping("/dev/xvda", "")] {
         assert_eq!(judge(&with(template(-60, "lt-0a", mappings), &used(KEY))), "no-expectation unknown");
