@@ -45,6 +45,11 @@ impl Draft {
         self.timeline.push(TimelineRef { event, role, confidence: Confidence::Observed });
     }
 
+    /// The session that launched it.
+    pub(super) fn session<'a>(&self, events: &'a [Box<Event>]) -> Option<&'a Text> {
+        events[self.launch.or(self.fleet)? as usize].identity.arn.as_ref()
+    }
+
     /// Name and version of its launch template, where no id is known.
     pub(super) fn named_template(&self) -> Option<(&Text, Option<&str>)> {
         Some((self.template_name.as_ref()?, self.template_version.as_deref()))

@@ -43,6 +43,8 @@ struct VolumeFacts {
     is_granted: bool,
     is_of_launch_request: bool,
     is_attached_later: bool,
+    is_of_launch_session: bool,
+    is_of_other_session: bool,
     first_second: Option<i64>,
     requests: HashSet<Id>,
     denied: Option<VolumeOutcome>,
@@ -92,6 +94,7 @@ pub(super) fn find(draft: &mut Draft, events: &[Box<Event>], later: &LaterVolume
         volume.is_attached_later = true;
         volume.evidence.push(*attached);
     }
+    let session = draft.session(events);
     let uses = std::mem::take(&mut draft.key_uses);
     let opened_at = opened_at(draft, &uses, events);
     let successes = if opened_at.is_some() { successes(&uses, events) } else { HashMap::new() };
@@ -124,6 +127,7 @@ pub(super) fn find(draft: &mut Draft, events: &[Box<Event>], later: &LaterVolume
             (Some(volume), outcome) => {
                 let volume = facts.entry(volume.clone()).or_default();
                 volume.take(event, kms, join, outcome);
+                volume.note_session(event, session);
                 volume.is_attached_later |= is_attachment && !join.is_of_launch_request;
             }
             (None, Some(outcome)) => refusals.push(Refusal {
@@ -325,6 +329,20 @@ impl VolumeFacts {
         }
     }
 
+    /// A launch uses KMS in the session that launched, or through the role of a service of AWS. What the instance
+    /// itself opens says nothing of that.
+    fn note_session(&mut self, event: &Event, launched_by: Option<&Text>) {
+        let identity = &event.identity;
+        let made_by = identity.arn.as_ref().filter(|_| identity.instance_id.is_none());
+        let (Some(made_by), Some(launched_by)) = (made_by, launched_by) else {
+            return;
+        };
+        let is_services =
+            identity.issuer_arn.as_ref().is_some_and(|role| role.contains("/aws-service-role/"));
+        self.is_of_launch_session |= made_by == launched_by;
+        self.is_of_other_session |= made_by != launched_by && !is_services;
+    }
+
     /// `has_launch_volume`: whether another volume is known to be the launch's.
     fn role(&self, draft: &Draft, has_launch_volume: bool) -> Option<VolumeRole> {
         if self.is_of_launch_request {
@@ -335,7 +353,8 @@ impl VolumeFacts {
         }
         let launched_at = draft.node.launched_at?;
         let after = self.first_second? - launched_at.second();
-        if after <= SESSION_JOIN_SECONDS_MAX {
+        let is_of_others = self.is_of_other_session && !self.is_of_launch_session;
+        if after <= SESSION_JOIN_SECONDS_MAX && !is_of_others {
             Some(VolumeRole::Launch)
         } else {
             has_launch_volume.then_some(VolumeRole::AttachedLater)
