@@ -90,22 +90,30 @@ impl Resolver<'_> {
         if let Some(target) = self.history.alias_target(&alias, at) {
             return (Some(target.value), vec![target.event]);
         }
-        // A deletion in the archive outweighs what the user remembers.
-        let is_deleted =
-            self.history.alias_changes(&alias).iter().rfind(|change| change.time <= at).is_some();
         let told = self
             .expectations
             .aliases
             .iter()
             .chain(self.expectations.manifest.aliases.iter().map(|(given, setting)| (given, &setting.key)))
             .find(|(given, _)| WrittenKey::read(given, account_id, region) == alias);
-        match told {
-            Some((_, key)) if !is_deleted => match WrittenKey::read(key, account_id, region) {
-                WrittenKey::Arn(arn) => (Some(arn), Vec::new()),
-                WrittenKey::Alias { .. } => (None, Vec::new()),
-            },
+        match told.map(|(_, key)| WrittenKey::read(key, account_id, region)) {
+            Some(WrittenKey::Arn(arn)) if !self.is_refuted(&alias, &arn, at) => (Some(arn), Vec::new()),
             _ => (None, Vec::new()),
         }
+    }
+
+    /// Whether the archive contradicts the key that the user or Terraform gives for an alias that it does not
+    /// resolve itself: the alias had been deleted, or the first that is known of it after the launch is that it was
+    /// made or moved, or that it led to another key. What is told is what holds now.
+    fn is_refuted(&self, alias: &WrittenKey, told: &str, at: Timestamp) -> bool {
+        let changes = self.history.alias_changes(alias);
+        let is_deleted = changes.iter().any(|change| change.time <= at);
+        let next = changes.iter().find(|change| change.time > at);
+        is_deleted
+            || next.is_some_and(|next| {
+                let is_set = matches!(self.events[next.event as usize].detail, Detail::Alias(_));
+                next.value.as_ref().is_some_and(|key| is_set || !is_same_key(key, told))
+            })
     }
 
     /// What the launch template and the node class configure.
@@ -141,7 +149,9 @@ impl Resolver<'_> {
             .filter(|mapping| mapping.is_ebs)
             .map(|mapping| {
                 let mut events = mappings.events.clone();
-                let key_arn = mapping.kms_key.as_ref().and_then(|written| {
+                // What EC2 was given literally, a placeholder that nobody filled in, is no key.
+                let named = mapping.kms_key.as_ref().filter(|written| KeyForm::of(written) == KeyForm::Key);
+                let key_arn = named.and_then(|written| {
                     let (arn, said_by) = self.resolve(written, draft, at);
                     events.extend(said_by);
                     arn

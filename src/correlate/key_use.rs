@@ -164,6 +164,7 @@ pub(super) fn join(events: &[Box<Event>], history: &History, drafts: &mut Drafts
     for (number, draft) in drafts.drafts.iter_mut().enumerate() {
         draft.key_uses.sort_by_key(|join| join.event);
         draft.is_opened = index.opened.contains(&number);
+        draft.volumes_made = volumes_made(draft, history);
     }
     unjoined
 }
@@ -241,7 +242,7 @@ impl<'a> Index<'a> {
             .filter(|(number, volumes)| {
                 let draft = &drafts.drafts[*number];
                 let request = draft.launch.and_then(|launch| events[launch as usize].request_id.as_ref());
-                volumes.len() >= volumes_made(draft, history)
+                volumes.len() >= volumes_made(draft, history).unwrap_or(1)
                     && !request.is_some_and(|id| cleanups.contains_key(id))
             })
             .map(|(number, _)| number)
@@ -275,6 +276,17 @@ impl<'a> Index<'a> {
             Some(instance) => drafts.by_instance.get(instance).copied(),
             None => kms.volume_id.as_ref().and_then(|volume| self.volumes.get(volume)).copied(),
         }
+    }
+
+    /// Which of several instances of one request a refusal may be for: those that did not open their volumes, and
+    /// if all of these lived, the others that did not. A refusal is somebody's: if all lived, it is noted with all.
+    fn refused(&self, launched: &[usize], drafts: &Drafts) -> Vec<usize> {
+        let is_lifeless = |draft: &usize| drafts.drafts[*draft].life.is_none();
+        let is_open = |draft: &usize| !self.opened.contains(draft);
+        let is_explained = launched.iter().any(|draft| is_open(draft) && is_lifeless(draft));
+        let is_candidate = |draft: &&usize| is_open(draft) || !is_explained && is_lifeless(draft);
+        let candidates: Vec<usize> = launched.iter().filter(is_candidate).copied().collect();
+        if candidates.is_empty() { launched.to_vec() } else { candidates }
     }
 
     /// Joins the events of one request.
@@ -322,12 +334,17 @@ impl<'a> Index<'a> {
             return;
         }
         if !launched.is_empty() {
-            // One request, several instances: those that opened their volumes need no further explanation.
+            // Those that opened their volumes need no further explanation.
             let open: Vec<usize> =
                 launched.iter().copied().filter(|draft| !self.opened.contains(draft)).collect();
+            let is_refused = |event: &u32| is_refusal_event(&self.events[*event as usize]);
+            let refused =
+                if unnamed.iter().any(is_refused) { self.refused(&launched, drafts) } else { Vec::new() };
             for event in unnamed {
-                for &draft in &open {
-                    joined(draft, event, open.len());
+                // A data key without a grant explains a refused grant.
+                let candidates = if refused.is_empty() { &open } else { &refused };
+                for &draft in candidates {
+                    joined(draft, event, candidates.len());
                 }
             }
         } else if let Some(&draft) = request_id.and_then(|id| self.later_requests.get(id)) {
@@ -345,14 +362,12 @@ impl<'a> Index<'a> {
     }
 }
 
-/// How many EBS volumes the launch made, as its launch template says; at least one.
-fn volumes_made(draft: &Draft, history: &History) -> usize {
-    let template = draft.node.launch_template.as_ref();
-    let mappings = template
-        .zip(draft.node.launched_at)
-        .and_then(|(template, at)| history.mappings(&template.id, template.version.as_deref(), at));
-    let made = mappings.map_or(1, |found| found.mappings.iter().filter(|mapping| mapping.is_ebs).count());
-    made.max(1)
+/// How many EBS volumes the launch made, as its launch template says; at least one. `None` where the archive does
+/// not hold the template.
+fn volumes_made(draft: &Draft, history: &History) -> Option<usize> {
+    let template = draft.node.launch_template.as_ref()?;
+    let mappings = history.mappings(&template.id, template.version.as_deref(), draft.node.launched_at?)?;
+    Some(mappings.mappings.iter().filter(|mapping| mapping.is_ebs).count().max(1))
 }
 
 /// Caller's account (or the record's, where the caller is a service) and region are the node's.

@@ -30,6 +30,8 @@ pub(super) struct Draft {
     pub(super) life: Option<u32>,
     /// Whether all volumes of its launch were opened, or their keys granted to it.
     pub(super) is_opened: bool,
+    /// How many volumes the launch made, where the archive holds its launch template.
+    pub(super) volumes_made: Option<usize>,
     /// Whether CreateTags of a node claim or node name was seen.
     pub(super) is_registered: bool,
     /// Ends and attempts to end it, as indices of events.
@@ -41,6 +43,11 @@ pub(super) struct Draft {
 impl Draft {
     pub(super) fn note(&mut self, event: u32, role: TimelineRole) {
         self.timeline.push(TimelineRef { event, role, confidence: Confidence::Observed });
+    }
+
+    /// The session that launched it.
+    pub(super) fn session<'a>(&self, events: &'a [Box<Event>]) -> Option<&'a Text> {
+        events[self.launch.or(self.fleet)? as usize].identity.arn.as_ref()
     }
 
     /// Name and version of its launch template, where no id is known.

@@ -62,7 +62,7 @@ pub fn correlate(evidence: Evidence, coverage: Coverage, question: &Question) ->
     let unjoined_refusals = key_use::join(&events, &history, &mut drafts);
     let resolver = Resolver { events: &events, history: &history, expectations: &question.expectations };
     let ((launch_failures, recorded), (later, ended_grants, cleanups)) = rayon::join(
-        || (failures::find(&events, &drafts), verdict::RecordedKeyUse::build(&events)),
+        || (failures::find(&events, &drafts), verdict::RecordedKeyUse::build(&events, &drafts)),
         || {
             let later = volumes::LaterVolumes::build(&events);
             (later, volumes::ended_grants(&events), termination::cleanups(&events))

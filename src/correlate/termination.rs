@@ -18,6 +18,10 @@ pub const REGISTRATION_TIMEOUT_SECONDS: std::ops::RangeInclusive<i64> = 14 * 60.
 /// of life, was given up by EC2: Karpenter comes for a node that has not registered after 15 minutes.
 pub const ABORTED_LAUNCH_SECONDS_MAX: i64 = 16 * 60;
 
+/// How long an instance must have lived, in seconds, before its state `running` shows that its volumes opened: EC2
+/// reports the state at once, also of a launch that it is about to give up.
+const RUNNING_IS_LIFE_SECONDS_MIN: i64 = 120;
+
 /// DeleteNetworkInterface events by the request that they clean up after.
 pub(super) fn cleanups(events: &[Box<Event>]) -> HashMap<&Id, Vec<u32>> {
     let mut cleanups: HashMap<&Id, Vec<u32>> = HashMap::new();
@@ -39,20 +43,20 @@ fn previous_state<'a>(event: &'a Event, instance: &Text) -> Option<&'a str> {
     }
 }
 
-/// Notes what the ends of a node show of its life: who is ended while running was alive.
+fn is_running(state: Option<&str>) -> bool {
+    matches!(state, Some("running" | "stopping" | "stopped"))
+}
+
+/// Notes what the ends of a node show of its life: who is ended while running, some time after the launch, was alive.
 pub(super) fn note_life(draft: &mut Draft, events: &[Box<Event>]) {
     for &end in &draft.ends {
         let event = &events[end as usize];
-        let was_running = matches!(
-            previous_state(event, &draft.node.instance_id),
-            Some("running" | "stopping" | "stopped")
-        );
+        let lived = draft.node.launched_at.map(|launch| event.time.second() - launch.second());
+        let was_running = lived.is_none_or(|seconds| seconds > RUNNING_IS_LIFE_SECONDS_MIN)
+            && is_running(previous_state(event, &draft.node.instance_id));
         // Spot capacity is taken from what runs; one that fails at launch is gone before.
         let was_interrupted = matches!(event.detail, Detail::SpotInterruption(_))
-            && draft
-                .node
-                .launched_at
-                .is_some_and(|launch| event.time.second() > launch.second() + SESSION_JOIN_SECONDS_MAX);
+            && lived.is_some_and(|seconds| seconds > SESSION_JOIN_SECONDS_MAX);
         if event.error.is_none() && (was_running || was_interrupted) {
             draft.life.get_or_insert(end);
         }
@@ -136,7 +140,13 @@ fn by_kms(
             Some("shutting-down" | "terminated")
         )
     }));
-    Some((cause, decisive, refusal_confidence(volumes), evidence))
+    // Somebody was there before EC2 gave it up, as far as is logged.
+    let is_ended_running = ends.iter().any(|index| {
+        let event = &events[*index as usize];
+        event.error.is_none() && is_running(previous_state(event, &draft.node.instance_id))
+    });
+    let confidence = if is_ended_running { Confidence::Inferred } else { refusal_confidence(volumes) };
+    Some((cause, decisive, confidence, evidence))
 }
 
 fn by_event(

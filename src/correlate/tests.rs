@@ -2,9 +2,9 @@
 //! CloudTrail can and cannot show.
 //!
 //! Each file holds one question: which events belong to a node ([`joins`]), which key it should have and had
-//! ([`keys`], [`manifests`]), what can be said without KMS events ([`verdicts`]), how it ended ([`ends`]), which
-//! launches failed ([`failed_launches`]), whose nodes these are ([`owners`]), shapes and copies of records
-//! ([`shapes`]), and that the order of events changes nothing ([`order`]).
+//! ([`keys`], [`manifests`]), which refusals stand ([`refusals`]), what can be said without KMS events ([`verdicts`]),
+//! how it ended ([`ends`]), which launches failed ([`failed_launches`]), whose nodes these are ([`owners`]), shapes
+//! and copies of records ([`shapes`]), and that the order of events changes nothing ([`order`]).
 
 mod ends;
 mod failed_launches;
@@ -14,5 +14,6 @@ mod manifests;
 mod order;
 mod owners;
 mod record;
+mod refusals;
 mod shapes;
 mod verdicts;

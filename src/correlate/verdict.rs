@@ -6,14 +6,15 @@ use super::case::{Confidence, DeviceKey, KeyOrigin, KeyVerdict, Volume, VolumeOu
 use super::expectation::{Configured, Resolver, common_key};
 use super::history::{DefaultKey, Place};
 use super::key::{WrittenKey, is_same_key};
-use super::launches::Draft;
+use super::key_use::{JoinedUse, SESSION_JOIN_SECONDS_MAX};
+use super::launches::{Draft, Drafts};
 use super::volumes::FoundVolume;
 use crate::event::{Denial, Detail, Event, KmsOperation, Text, Timestamp};
 
 /// How far from a launch another node's read-only KMS events show that the trail records them, in seconds.
 pub const RECORDING_SECONDS_MAX: i64 = 3_600;
 
-/// When each account and region logged GenerateDataKeyWithoutPlaintext for volumes, and when what trails record
+/// When each account and region logged the GenerateDataKeyWithoutPlaintext of a launch, and when what trails record
 /// was changed.
 #[derive(Debug, Default)]
 pub(super) struct RecordedKeyUse {
@@ -23,22 +24,22 @@ pub(super) struct RecordedKeyUse {
 }
 
 impl RecordedKeyUse {
-    pub(super) fn build(events: &[Box<Event>]) -> Self {
+    pub(super) fn build(events: &[Box<Event>], drafts: &Drafts) -> Self {
         let mut recorded = Self::default();
+        for draft in &drafts.drafts {
+            for join in draft.key_uses.iter().filter(|join| is_of_launch(draft, join, events)) {
+                let event = &events[join.event as usize];
+                let place = (event.account_id.clone(), event.region.clone());
+                recorded.uses.entry(place).or_default().push(event.time.second());
+            }
+        }
+        for seconds in recorded.uses.values_mut() {
+            seconds.sort_unstable();
+        }
         for event in events {
-            let second = event.time.second();
-            match &event.detail {
-                Detail::Kms(kms)
-                    if kms.operation == KmsOperation::GenerateDataKeyWithoutPlaintext
-                        && kms.volume_id.is_some() =>
-                {
-                    let place = (event.account_id.clone(), event.region.clone());
-                    recorded.uses.entry(place).or_default().push(second);
-                }
-                Detail::Selectors(_) if event.error.is_none() => {
-                    recorded.selectors.entry(event.account_id.clone()).or_default().push(second);
-                }
-                _ => {}
+            if matches!(event.detail, Detail::Selectors(_)) && event.error.is_none() {
+                let changes = recorded.selectors.entry(event.account_id.clone()).or_default();
+                changes.push(event.time.second());
             }
         }
         recorded
@@ -58,6 +59,22 @@ impl RecordedKeyUse {
             seconds.partition_point(|second| *second < earliest.max(at.second() - RECORDING_SECONDS_MAX));
         seconds.get(from).is_some_and(|second| *second <= latest.min(at.second() + RECORDING_SECONDS_MAX))
     }
+}
+
+/// Whether the event is the data key of a volume that the node's launch made: a storage driver's says nothing of
+/// what launches leave behind.
+fn is_of_launch(draft: &Draft, join: &JoinedUse, events: &[Box<Event>]) -> bool {
+    let event = &events[join.event as usize];
+    let is_data_key = matches!(&event.detail, Detail::Kms(kms)
+        if kms.operation == KmsOperation::GenerateDataKeyWithoutPlaintext && kms.volume_id.is_some());
+    let is_soon = draft
+        .node
+        .launched_at
+        .is_some_and(|launch| event.time.second() - launch.second() <= SESSION_JOIN_SECONDS_MAX);
+    let is_of_session = || {
+        is_soon && draft.session(events).is_some_and(|session| event.identity.arn.as_ref() == Some(session))
+    };
+    is_data_key && (join.is_of_launch_request || is_of_session())
 }
 
 /// Where a key came from: the first origin that the evidence supports.
@@ -173,7 +190,9 @@ pub(super) fn judge(
     }
     if launch.is_empty() {
         let place = (draft.node.account_id.clone(), draft.node.region.clone());
+        // Without RunInstances its KMS events may be missing for the same reason.
         let is_unencrypted = draft.life.is_some()
+            && draft.launch.is_some()
             && volumes.iter().all(|volume| volume.role == Some(VolumeRole::AttachedLater))
             && draft.key_uses.iter().all(|join| !join.is_of_launch_request)
             && recorded.is_recording(&place, launched_at);

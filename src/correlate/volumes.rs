@@ -43,6 +43,8 @@ struct VolumeFacts {
     is_granted: bool,
     is_of_launch_request: bool,
     is_attached_later: bool,
+    is_of_launch_session: bool,
+    is_of_other_session: bool,
     first_second: Option<i64>,
     requests: HashSet<Id>,
     denied: Option<VolumeOutcome>,
@@ -92,8 +94,10 @@ pub(super) fn find(draft: &mut Draft, events: &[Box<Event>], later: &LaterVolume
         volume.is_attached_later = true;
         volume.evidence.push(*attached);
     }
+    let session = draft.session(events);
     let uses = std::mem::take(&mut draft.key_uses);
-    let successes = if draft.is_opened { successes(&uses, events) } else { HashMap::new() };
+    let opened_at = opened_at(draft, &uses, events);
+    let successes = if opened_at.is_some() { successes(&uses, events) } else { HashMap::new() };
     for join in &uses {
         let event = &events[join.event as usize];
         let Detail::Kms(kms) = &event.detail else {
@@ -111,8 +115,9 @@ pub(super) fn find(draft: &mut Draft, events: &[Box<Event>], later: &LaterVolume
             (_, Some(UseResult::Failed)) => Some(VolumeOutcome::Failed),
             _ => continue,
         };
+        let is_opened_later = opened_at.is_some_and(|second| second > event.time.second());
         let went_well = call_of(event).and_then(|call| successes.get(&call));
-        if outcome.is_some() && went_well.is_some_and(|time| *time >= event.time) {
+        if outcome.is_some() && is_opened_later && went_well.is_some_and(|time| *time >= event.time) {
             continue;
         }
         let request = event.request_id.as_ref();
@@ -122,6 +127,7 @@ pub(super) fn find(draft: &mut Draft, events: &[Box<Event>], later: &LaterVolume
             (Some(volume), outcome) => {
                 let volume = facts.entry(volume.clone()).or_default();
                 volume.take(event, kms, join, outcome);
+                volume.note_session(event, session);
                 volume.is_attached_later |= is_attachment && !join.is_of_launch_request;
             }
             (None, Some(outcome)) => refusals.push(Refusal {
@@ -177,8 +183,29 @@ pub(super) fn find(draft: &mut Draft, events: &[Box<Event>], later: &LaterVolume
 /// Operation, request and key of a call.
 type Call<'a> = (KmsOperation, Option<&'a Id>, &'a Text);
 
+/// The second by which the instance itself had opened every volume of its launch. `None` where one is not known to
+/// be open, or where nothing says how many there are: a grant for one volume says nothing of the next.
+fn opened_at(draft: &Draft, uses: &[JoinedUse], events: &[Box<Event>]) -> Option<i64> {
+    let made = draft.volumes_made.filter(|_| draft.is_opened)?;
+    let mut opened: HashMap<&Text, Option<i64>> = HashMap::new();
+    for event in uses.iter().map(|join| &events[join.event as usize]).filter(|event| event.error.is_none()) {
+        let Detail::Kms(kms) = &event.detail else {
+            continue;
+        };
+        let Some(volume) = &kms.volume_id else {
+            continue;
+        };
+        let second = opened.entry(volume).or_default();
+        if kms.operation == KmsOperation::Decrypt && event.identity.instance_id.is_some() {
+            *second = (*second).max(Some(event.time.second()));
+        }
+    }
+    // `None` is less than every second.
+    opened.values().copied().min().flatten().filter(|_| opened.len() >= made)
+}
+
 /// When each call last went well. The same call, refused before that in the same request, was a retry, if all
-/// volumes are open.
+/// volumes were opened afterwards.
 fn successes<'a>(uses: &[JoinedUse], events: &'a [Box<Event>]) -> HashMap<Call<'a>, Timestamp> {
     let mut successes: HashMap<Call<'_>, Timestamp> = HashMap::new();
     for event in uses.iter().map(|join| &events[join.event as usize]).filter(|event| event.error.is_none()) {
@@ -302,6 +329,20 @@ impl VolumeFacts {
         }
     }
 
+    /// A launch uses KMS in the session that launched, or through the role of a service of AWS. What the instance
+    /// itself opens says nothing of that.
+    fn note_session(&mut self, event: &Event, launched_by: Option<&Text>) {
+        let identity = &event.identity;
+        let made_by = identity.arn.as_ref().filter(|_| identity.instance_id.is_none());
+        let (Some(made_by), Some(launched_by)) = (made_by, launched_by) else {
+            return;
+        };
+        let is_services =
+            identity.issuer_arn.as_ref().is_some_and(|role| role.contains("/aws-service-role/"));
+        self.is_of_launch_session |= made_by == launched_by;
+        self.is_of_other_session |= made_by != launched_by && !is_services;
+    }
+
     /// `has_launch_volume`: whether another volume is known to be the launch's.
     fn role(&self, draft: &Draft, has_launch_volume: bool) -> Option<VolumeRole> {
         if self.is_of_launch_request {
@@ -312,7 +353,8 @@ impl VolumeFacts {
         }
         let launched_at = draft.node.launched_at?;
         let after = self.first_second? - launched_at.second();
-        if after <= SESSION_JOIN_SECONDS_MAX {
+        let is_of_others = self.is_of_other_session && !self.is_of_launch_session;
+        if after <= SESSION_JOIN_SECONDS_MAX && !is_of_others {
             Some(VolumeRole::Launch)
         } else {
             has_launch_volume.then_some(VolumeRole::AttachedLater)

@@ -326,6 +326,55 @@ fn a_volume_made_by_create_volume_or_only_opened_later_is_attached_later() {
     }
 }
 
+/// A driver's volume, whose CreateVolume and AttachVolume are not in the archive.
+fn drivers(second: i64, key: &str, role: &str) -> Vec<Record> {
+    let identity = || role_session(ACCOUNT, role, "1", Some("ec2-frontend-api.amazonaws.com"));
+    vec![
+        data_key(second, "vol-0f", key, "c1").by(identity(), "ec2-frontend-api.amazonaws.com"),
+        grant(second + 4, "vol-0f", A, key, "a1").by(identity(), "ec2-frontend-api.amazonaws.com"),
+        decrypt(second + 5, "vol-0f", A, key, "a1"),
+    ]
+}
+
+#[test]
+fn a_volume_of_another_session_and_request_is_not_the_launchs() {
+    let verdict = |lists: &[&[Record]]| {
+        let case = case(&all(lists));
+        (says(&case, A).split(' ').next().map(str::to_owned).unwrap_or_default(), volumes(&case, A))
+    };
+    for second in [2, 19] {
+        for request in ["r1", "k1"] {
+            let (verdict, volumes) = verdict(&[
+                &one_launch(),
+                &opened(1, "vol-0a", A, KEY, request),
+                &drivers(second, OTHER, "ebs-csi"),
+            ]);
+            assert_eq!(verdict, "match", "{second} s, request {request}");
+            assert_eq!(volumes, ["launch used KEY vol-0a", "attached-later used OTHER vol-0f"]);
+        }
+        let alone = verdict(&[&one_launch(), &drivers(second, KEY, "ebs-csi"), &[registered(60, A)]]);
+        assert_eq!(alone, ("unknown".into(), vec!["? used KEY vol-0f".into()]), "{second} s");
+    }
+    let same = role_session(
+        ACCOUNT,
+        "KarpenterControllerRole-demo",
+        SESSION,
+        Some("ec2-frontend-api.amazonaws.com"),
+    );
+    let own = drivers(2, OTHER, "x").into_iter().take(2).map(|record| record.by(same.clone(), "x"));
+    let own: Vec<Record> = own.collect();
+    assert_eq!(verdict(&[&one_launch(), &own]).0, "mismatch", "the launch's own session");
+    let service = session(ACCOUNT, SESSION, Some("ec2-frontend-api.amazonaws.com"))
+        .replace("assumed-role/KarpenterControllerRole-demo", "assumed-role/AWSServiceRoleForEC2Spot")
+        .replace(
+            "role/KarpenterControllerRole-demo\"",
+            "role/aws-service-role/spot.amazonaws.com/AWSServiceRoleForEC2Spot\"",
+        );
+    let spots = drivers(2, OTHER, "x").into_iter().take(2).map(|record| record.by(service.clone(), "x"));
+    let spots: Vec<Record> = spots.collect();
+    assert_eq!(verdict(&[&one_launch(), &spots]).0, "mismatch", "a service of AWS for the launch");
+}
+
 #[test]
 fn a_refusal_at_attaching_is_listed_with_the_volumes_attached_later() {
     let attached = attach(3600, "vol-0f", A, "a1").fails("Client.CustomerKeyHasBeenRevoked", "revoked");

@@ -103,6 +103,29 @@ fn the_user_resolves_what_the_archive_does_not() {
 }
 
 #[test]
+fn what_is_told_of_an_alias_yields_to_what_the_archive_shows_of_it_after_the_launch() {
+    let told = |later: &[Record]| {
+        judge_with(&all(&[&with(configured(ALIAS), &used(KEY)), later]), None, &[(ALIAS, KEY)])
+    };
+    for change in ["CreateAlias", "UpdateAlias"] {
+        for target in [KEY, OTHER] {
+            assert_eq!(told(&[alias(60, change, target)]), "unknown unknown", "{change} {target}");
+        }
+        let failed = alias(60, change, OTHER).fails("AccessDenied", "x");
+        assert_eq!(told(&[failed]), "match configured", "a change that failed");
+        let elsewhere = alias(60, change, OTHER).in_place(ACCOUNT, "us-west-2");
+        assert_eq!(told(&[elsewhere]), "match configured", "an alias of another region");
+    }
+    assert_eq!(told(&[alias(60, "DeleteAlias", "")]), "match configured", "it was there until then");
+    let by_alias = |key| data_key_of(600, "vol-0f", ALIAS, key, "r9");
+    assert_eq!(told(&[by_alias(KEY)]), "match configured", "a later launch by the alias says the same");
+    assert_eq!(told(&[by_alias(KEY), alias(900, "UpdateAlias", OTHER)]), "match configured");
+    assert_eq!(told(&[by_alias(OTHER)]), "unknown unknown", "a later launch by the alias says another");
+    assert_eq!(told(&[alias(-60, "DeleteAlias", "")]), "unknown unknown");
+    assert_eq!(told(&[alias(-60, "DeleteAlias", ""), alias(60, "CreateAlias", KEY)]), "unknown unknown");
+}
+
+#[test]
 fn a_use_by_alias_resolves_the_alias() {
     let records = [configured(ALIAS), launch(0, &[A], "r1"), data_key_of(1, "vol-0a", ALIAS, KEY, "r1")];
     assert_eq!(judge(&records), "match configured");
@@ -126,6 +149,16 @@ fn mappings_in_every_shape() {
     {
         assert_eq!(judge(&with(template(-60, "lt-0a", &shape), &used(KEY))), "match configured", "{shape}");
         assert_eq!(judge(&with(template(-60, "lt-0a", &shape), &used(OTHER))), "mismatch unknown", "{shape}");
+    }
+}
+
+#[test]
+fn a_placeholder_in_a_launch_template_is_never_compared() {
+    for written in ["${kms_alias}", "{{ .Values.key }}", "<key>"] {
+        let found = case(&with(configured(written), &used(KEY)));
+        assert_eq!(judged(&found), "unknown unknown", "{written}");
+        let key = &node(&found, A).expected_keys[0].key;
+        assert_eq!((key.written.as_deref(), key.key_arn.as_deref()), (Some(written), None));
     }
 }
 

@@ -31,6 +31,50 @@ fn unencrypted_needs_life_and_read_only_kms_events_of_others_nearby() {
 }
 
 #[test]
+fn a_node_whose_run_instances_is_missing_is_not_unencrypted() {
+    let fleet = fleet(0, &fleet_item(r#"["i-0a"]"#), "{}");
+    let seen = all(&[&[configured(KEY), fleet, registered(60, A)], &other_node(600)]);
+    assert_eq!(says(&case(&seen), A), "unknown unknown [] -");
+    let launched = all(&[&seen, &[launch(1, &[A], "r1")]]);
+    assert_eq!(says(&case(&launched), A), "unencrypted unknown [] -");
+}
+
+#[test]
+fn a_storage_drivers_use_of_a_key_says_nothing_of_launches() {
+    let driver = || role_session(ACCOUNT, "ebs-csi", "csi", Some("ec2-frontend-api.amazonaws.com"));
+    for second in [12, 300] {
+        let volume = [
+            Record::new(second, "ec2", "CreateVolume")
+                .by(role_session(ACCOUNT, "ebs-csi", "csi", None), "csi")
+                .id("c1")
+                .asks(r#"{"size":"10","zone":"us-east-1a","encrypted":true}"#)
+                .answers(r#"{"volumeId":"vol-0f","size":"10"}"#),
+            data_key(second, "vol-0f", KEY, "c1").by(driver(), "x"),
+            attach(second + 20, "vol-0f", A, "a1"),
+            grant(second + 20, "vol-0f", A, KEY, "a1").by(driver(), "x"),
+        ];
+        let alone = case(&all(&[&one_launch(), &volume, &[registered(60, A)]]));
+        assert!(says(&alone, A).starts_with("unknown "), "{second} s");
+        let elsewhere = [launch(600, &["i-0b"], "r9"), data_key(900, "vol-0e", KEY, "c9").by(driver(), "x")];
+        let beside = case(&all(&[&one_launch(), &elsewhere, &[registered(60, A)]]));
+        assert_eq!(says(&beside, A), "unknown unknown [] -", "no launch left its KMS events");
+        let recorded = case(&all(&[&one_launch(), &volume, &other_node(600), &[registered(60, A)]]));
+        assert!(says(&recorded, A).starts_with("unencrypted "), "{second} s");
+    }
+    let own_requests = [
+        launch(600, &["i-0b"], "r9"),
+        data_key(601, "vol-0b", KEY, "k1"),
+        grant(601, "vol-0b", "i-0b", KEY, "k2"),
+    ];
+    let recorded = case(&all(&[&one_launch(), &own_requests, &[registered(60, A)]]));
+    assert_eq!(
+        says(&recorded, A),
+        "unencrypted unknown [] -",
+        "a launch whose KMS events have ids of their own"
+    );
+}
+
+#[test]
 fn an_unencrypted_node_may_have_an_encrypted_volume_attached_later() {
     let attached = [attach(3600, "vol-0f", A, "a1"), grant(3600, "vol-0f", A, OTHER, "a1")];
     let case = case(&all(&[&one_launch(), &attached, &other_node(600)]));
