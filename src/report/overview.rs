@@ -57,7 +57,14 @@ pub fn write_incidents(
         }
         let remedy = incident.remedy.and_then(|index| findings.get(index)?.remediation.as_ref());
         if let Some(remedy) = remedy {
-            write_indented(&mut out, prose(&format!("fix: {}", remedy.summary), layout), layout, Tone::Good)?;
+            let texts = match incident.nodes.first() {
+                Some(node) if !remedy.documents.is_empty() => {
+                    format!(" `keytrail explain {node}` prints the texts to paste.")
+                }
+                _ => String::new(),
+            };
+            let fix = format!("fix: {}{texts}", remedy.summary);
+            write_indented(&mut out, prose(&fix, layout), layout, Tone::Good)?;
         }
     }
     write_more(&mut out, told.len().saturating_sub(INCIDENTS_SHOWN_MAX), "incidents", layout.style)?;

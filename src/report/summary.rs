@@ -9,7 +9,7 @@ use super::abbreviate::limited;
 use super::document::{contract_name, sorted_losses};
 use super::style::{Line, Tone};
 use super::table::{Layout, write_more};
-use crate::correlate::{Case, KeyVerdict};
+use crate::correlate::{Case, KeyVerdict, Node};
 use crate::event::{Detail, Scope};
 
 /// Losses that are listed before the rest is counted.
@@ -18,6 +18,8 @@ const LOSSES_SHOWN_MAX: usize = 3;
 const SCOPES_SHOWN_MAX: usize = 3;
 /// Refusals without a node that are told before the rest is counted.
 const UNJOINED_SHOWN_MAX: usize = 3;
+/// Unresolved aliases that are told before the rest is counted.
+const ALIASES_SHOWN_MAX: usize = 3;
 /// Longest text taken over from a log or a path, in characters.
 const TEXT_CHARACTERS_MAX: usize = 160;
 
@@ -84,8 +86,12 @@ fn write_counts(out: &mut dyn Write, case: &Case, layout: Layout) -> io::Result<
     failures.sort_unstable();
     failures.dedup();
     if !failures.is_empty() {
-        let text = format!("; {}", counted(failures.len() as u64, "launch failure"));
-        line = line.push(Tone::Plain, &text);
+        line = line.push(Tone::Plain, &format!("; {}", counted(failures.len() as u64, "launch failure")));
+        // One call may fail for several reasons, each several times: the table counts those.
+        let errors = case.launch_failures.iter().fold(0u64, |sum, own| sum.saturating_add(own.count));
+        if errors > failures.len() as u64 {
+            line = line.push(Tone::Plain, &format!(" with {}", counted(errors, "error")));
+        }
     }
     let records = case.coverage.records;
     let lost_tone = if records.lost > 0 { Tone::Warning } else { Tone::Plain };
@@ -184,6 +190,19 @@ fn advice(case: &Case) -> Vec<String> {
     {
         advice.push(format!("{more} more refusals by KMS that no launch could be found for"));
     }
+    let mut aliases: Vec<&str> = case.nodes.iter().flat_map(unresolved_aliases).collect();
+    aliases.sort_unstable();
+    aliases.dedup();
+    for alias in aliases.iter().take(ALIASES_SHOWN_MAX) {
+        advice.push(format!(
+            "the archive does not show which key {0} led to as of the launch: give it with --alias {0}=KEY-ARN, or \
+             read an archive that reaches back to the alias's CreateAlias or UpdateAlias",
+            short(alias)
+        ));
+    }
+    if let Some(more) = aliases.len().checked_sub(ALIASES_SHOWN_MAX).filter(|more| *more > 0) {
+        advice.push(format!("{more} more aliases whose keys the archive does not show"));
+    }
     let silent = case.coverage.scopes.values().filter(|scope| !scope.kms_events_seen).count();
     if silent > 0 && !case.nodes.is_empty() {
         advice.push(format!(
@@ -196,6 +215,13 @@ fn advice(case: &Case) -> Vec<String> {
         ));
     }
     advice
+}
+
+/// The aliases for whose want a node's verdict is unknown.
+fn unresolved_aliases(node: &Node) -> impl Iterator<Item = &str> {
+    let own = node.expected_keys.iter().filter(|own| own.key.key_arn.is_none());
+    own.filter_map(|own| own.key.written.as_deref())
+        .filter(|written| node.key_verdict == KeyVerdict::Unknown && written.contains("alias/"))
 }
 
 fn period(scope: &Scope) -> String {
@@ -230,7 +256,7 @@ pub(super) fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::{grouped, write_summary};
-    use crate::correlate::Case;
+    use crate::correlate::{Case, KeyVerdict};
     use crate::report::{Layout, Style, incident, is_hazardous};
 
     fn summary(case: &Case, next_commands: &[&str]) -> String {
@@ -243,7 +269,7 @@ mod tests {
     fn counts_coverage_losses_and_the_next_command() {
         assert_eq!(
             summary(&incident::case(), &["keytrail explain i-0cccccccccccccccc logs"]),
-            "4 nodes: 1 match, 1 mismatch, 1 denied, 1 unknown; 1 launch failure; 3,210 records read, 1 lost
+            "4 nodes: 1 match, 1 mismatch, 1 denied, 1 unknown; 1 launch failure with 12 errors; 3,210 records read, 1 lost
 12 objects read, 1 skipped, 1 failed; records: 6 selected, 3,203 passed over, 0 duplicate
 111122223333 us-east-1: 2026-03-02 09:58:00 to 2026-03-02 11:02:30 UTC
 lost:  logs/two.json.gz: truncated-compression: the stream ends early at byte 812
@@ -293,12 +319,28 @@ next:  keytrail explain i-0cccccccccccccccc logs
     }
 
     #[test]
+    fn an_alias_that_leaves_a_verdict_open_is_to_be_given() {
+        let mut case = incident::case();
+        let node = case.nodes.iter_mut().find(|node| node.key_verdict == KeyVerdict::Match).expect("a match");
+        for own in &mut node.expected_keys {
+            own.key.key_arn = None;
+            own.key.written = Some("alias/nodes".into());
+        }
+        assert!(!summary(&case, &[]).contains("--alias"));
+        let node = case.nodes.iter_mut().find(|node| node.key_verdict == KeyVerdict::Match).expect("a match");
+        node.key_verdict = KeyVerdict::Unknown;
+        let text = summary(&case, &[]);
+        assert!(text.contains("check: the archive does not show which key alias/nodes led to"), "{text}");
+        assert!(text.contains("--alias alias/nodes=KEY-ARN"), "{text}");
+    }
+
+    #[test]
     fn one_fleet_with_two_error_codes_is_one_failed_launch() {
         let mut case = incident::case();
         let mut second = case.launch_failures[0].clone();
         second.error_code = "VcpuLimitExceeded".into();
         case.launch_failures.push(second);
-        assert!(summary(&case, &[]).contains("; 1 launch failure; "));
+        assert!(summary(&case, &[]).contains("; 1 launch failure with 24 errors; "));
     }
 
     #[test]

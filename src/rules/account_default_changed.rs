@@ -10,7 +10,7 @@ use super::remediation::{self, Key};
 use super::rule::{Evaluate, Rule, Verdict};
 use super::tool::{who, with_tool};
 use super::view::FleetView;
-use super::wording::{clauses, count, key_name, list, plain, verb};
+use super::wording::{clauses, count, key_name, plain, principal_name, verb};
 use crate::correlate::{Confidence, KeyOrigin, Node, WrittenKey};
 use crate::event::{Detail, EbsDefault, Event, Text};
 
@@ -180,6 +180,25 @@ fn fire((account_id, region): Place<'_>, found: &Defaults<'_>, nodes: Vec<&Node>
         vec!["the default before the first change: the archive does not reach back, so it may have been the same".to_owned()]
     };
     let back = found.key_before.as_deref().and_then(|key| Key::new(key).ok());
+    let last = &changes[changes.len() - 1];
+    let last_by = principal_name(&who(last.event));
+    let remediation = back.map(|key| {
+        let mut remedy = remediation::make_account_default(&key);
+        remedy.summary = format!(
+            "Name the key that is meant in the node class, for every device: then no default decides, and nothing \
+             else changes. The last change was {} at {} by {last_by}{}. To take it back for every new volume of the \
+             account in {region} that names no key, not only Karpenter's, make {} the default again.",
+            last.title,
+            last.event.time,
+            with_tool(last.event),
+            key_name(key.arn())
+        );
+        remedy
+    });
+    let times = match changes.len() {
+        1 => format!("changed by {last_by}"),
+        more => format!("changed {more} times, last by {last_by}"),
+    };
     Verdict::fires(Finding {
         explanation: format!(
             "In account {account_id}, region {region}, the defaults for EBS changed: {}. {} launched since {} a \
@@ -191,14 +210,11 @@ fn fire((account_id, region): Place<'_>, found: &Defaults<'_>, nodes: Vec<&Node>
         evidence: changes.iter().map(|change| change.event.event_id.clone()).collect(),
         ruled_out: Vec::new(),
         missing,
-        remediation: back.map(|key| remediation::make_account_default(&key)),
+        remediation,
         ..RULE.finding(
             Subject::place(account_id, region),
             if is_certain { Confidence::Observed } else { Confidence::Inferred },
-            format!(
-                "EBS defaults of account {account_id} in {region} changed: {}",
-                list(changes.iter().map(|change| &change.title), 3)
-            ),
+            format!("EBS defaults of account {account_id} in {region} {times}: {}", last.title),
         )
     })
 }
@@ -223,7 +239,19 @@ mod tests {
         {
             assert!(finding.explanation.contains(words), "{words}: {}", finding.explanation);
         }
-        assert!(finding.remediation.expect("a remedy").documents[0].body.contains(KEY));
+        assert!(finding.title.contains("changed 2 times, last by Admin: default key "), "{}", finding.title);
+        let remedy = finding.remediation.expect("a remedy");
+        assert!(remedy.documents[0].body.contains(KEY));
+        assert!(
+            remedy.summary.starts_with("Name the key that is meant in the node class"),
+            "{}",
+            remedy.summary
+        );
+        assert!(
+            remedy.summary.contains("at 2026-03-02T09:00:00Z by Admin with Terraform"),
+            "{}",
+            remedy.summary
+        );
     }
 
     #[test]

@@ -5,11 +5,11 @@
 use super::finding::{Finding, Severity, Subject};
 use super::remediation::{self, Key};
 use super::rule::{Evaluate, Rule, Verdict};
-use super::tool::{who, with_tool};
+use super::tool::{tool, who, with_tool};
 use super::view::{NodeView, aliased_keys};
-use super::wording::{count, key_name, plain};
+use super::wording::{count, key_name, plain, principal_name};
 use crate::correlate::{Confidence, Dated, WrittenKey, is_same_key};
-use crate::event::{Detail, KeyArn, Text};
+use crate::event::{Detail, Event, KeyArn, Text};
 
 pub(super) static RULE: Rule = Rule {
     id: "KT204",
@@ -65,7 +65,11 @@ fn evaluate(view: &NodeView<'_>) -> Verdict {
         .find(|device| device.key.key_arn.is_none() && device.key.written.as_deref().is_some_and(is_alias));
     if let Some(device) = unresolved {
         let written = device.key.written.as_deref().unwrap_or_default();
-        return Verdict::undetermined(format!("the key behind {}", plain(written)));
+        return Verdict::undetermined(format!(
+            "the key behind {0} as of the launch: give it with --alias {0}=KEY-ARN, or read an archive that reaches \
+             back to its CreateAlias or UpdateAlias",
+            plain(written)
+        ));
     }
     match view.lack_of_key_evidence() {
         Some(lack) => Verdict::undetermined(lack),
@@ -122,7 +126,11 @@ fn fire(
         .iter()
         .find(|volume| volume.key_arn.as_ref().is_some_and(|used| is_same_key(used, earlier_key)));
     evidence.extend(before.into_iter().flat_map(|volume| volume.evidence.iter().cloned()));
-    let remediation = Key::new(earlier_key).ok().and_then(|key| remediation::repoint_alias(&key, alias).ok());
+    let mut remediation =
+        Key::new(earlier_key).ok().and_then(|key| remediation::repoint_alias(&key, alias).ok());
+    if let Some(remedy) = &mut remediation {
+        remedy.summary = choice(alias, (earlier_key, key), event);
+    }
     let confidence = view
         .launch_volumes()
         .chain(before)
@@ -141,6 +149,27 @@ fn fire(
             format!("{} led to {}, and to {} before", plain(alias), key_name(key), key_name(earlier_key)),
         )
     })
+}
+
+/// Which of the keys is meant is the reader's choice: what each costs.
+fn choice(alias: &str, (earlier, key): (&str, &str), event: Option<&Event>) -> String {
+    let (moved, again) = match event {
+        Some(event) => {
+            let by = principal_name(&who(event));
+            let again = tool(event).map_or_else(String::new, |tool| {
+                format!(", and {tool} may move it again unless its configuration is changed")
+            });
+            (format!("{} at {} by {by}{} moved", plain(&event.name), event.time, with_tool(event)), again)
+        }
+        None => ("The archive does not show who moved".to_owned(), String::new()),
+    };
+    let (old, new) = (key_name(earlier), key_name(key));
+    format!(
+        "{moved} {} from {old} to {new}. If that was meant, replace the nodes that still run under {old}. If not, \
+         point the alias back to {old}: that undoes the change{again}, and nodes that run keep the key that they \
+         started with.",
+        plain(alias)
+    )
 }
 
 #[cfg(test)]
@@ -172,7 +201,15 @@ mod tests {
             "{}",
             finding.explanation
         );
-        assert!(finding.remediation.expect("a remedy").documents[0].body.contains("update-alias"));
+        let remedy = finding.remediation.expect("a remedy");
+        assert!(remedy.documents[0].body.contains("update-alias"));
+        for words in [
+            "by Admin with Terraform moved alias/karpenter from key 11111111-2222-3333-4444-555555555555 to key ",
+            "If that was meant, replace the nodes",
+            "Terraform may move it again",
+        ] {
+            assert!(remedy.summary.contains(words), "{words}: {}", remedy.summary);
+        }
         assert_eq!(of_node(&RULE, &case, "a"), Verdict::Silent);
     }
 

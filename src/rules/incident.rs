@@ -220,6 +220,12 @@ fn event_times<'a>(
         .collect()
 }
 
+/// Whether the findings tell of nodes that were refused a key, or ended.
+fn is_death(findings: &[Finding], numbers: &BTreeSet<usize>) -> bool {
+    let mut families = numbers.iter().filter_map(|number| family(findings[*number].rule));
+    families.any(|family| matches!(family, Family::Refusal | Family::End))
+}
+
 impl Draft<'_> {
     fn into_incident(self, findings: &[Finding], times: &HashMap<&Id, Timestamp>) -> Incident {
         let numbers: BTreeSet<usize> =
@@ -249,13 +255,16 @@ impl Draft<'_> {
             .collect();
         let mends = |number: &&usize| findings[**number].remediation.is_some();
         // What brought it about is to be mended first.
-        let remedy = self.causes.iter().find(mends).or_else(|| self.findings.iter().find(mends)).copied();
+        // But a key that was not made for nodes is not to be opened to them: a key of their own comes before that.
+        let is_of_own_key = |number: &&usize| findings[**number].rule == "KT205" && mends(number);
+        let remedy = self.findings.iter().find(is_of_own_key).or_else(|| self.causes.iter().find(mends));
+        let remedy = remedy.or_else(|| self.findings.iter().find(mends)).copied();
         Incident {
             severity: severity.unwrap_or(Severity::High),
             confidence,
             began_at,
             last_at,
-            title: self.title(began_at, confidence),
+            title: self.title(findings, (began_at, last_at), confidence),
             causes: causes.collect(),
             also: also.into_iter().take(ALSO_MAX).map(str::to_owned).collect(),
             nodes: self.nodes.iter().map(|node| node.instance_id.clone()).collect(),
@@ -270,7 +279,12 @@ impl Draft<'_> {
         }
     }
 
-    fn title(&self, began_at: Option<Timestamp>, confidence: Confidence) -> String {
+    fn title(
+        &self,
+        findings: &[Finding],
+        (began_at, last_at): (Option<Timestamp>, Option<Timestamp>),
+        confidence: Confidence,
+    ) -> String {
         let inferred = if confidence == Confidence::Inferred { " (inferred)" } else { "" };
         if self.nodes.is_empty() {
             return format!("{}{inferred}", self.what);
@@ -292,9 +306,14 @@ impl Draft<'_> {
             0 => "",
             _ => verb(self.nodes.len(), " dies in a launch loop", " die in a launch loop"),
         };
+        // A death is over; a wrong key stays.
+        let is_past = is_death(findings, &self.findings);
         let since = match (began_at, self.nodes.len()) {
             (Some(at), 1) => format!(" at {at}"),
-            (Some(at), _) => format!(" since {at}"),
+            (Some(at), _) => match last_at.filter(|_| is_past) {
+                Some(last) => format!(" from {at} to {last}"),
+                None => format!(" since {at}"),
+            },
             (None, _) => String::new(),
         };
         format!(
@@ -336,8 +355,8 @@ mod tests {
         let incident = &incidents[0];
         assert_eq!(
             incident.title,
-            "5 nodes of nodepools batch and default in cluster demo die in a launch loop since \
-             2026-03-02T10:00:00Z: KMS refuses kms:CreateGrant on key 11111111-2222-3333-4444-555555555555 to \
+            "5 nodes of nodepools batch and default in cluster demo die in a launch loop from \
+             2026-03-02T10:00:00Z to 2026-03-02T10:05:02Z: KMS refuses kms:CreateGrant on key 11111111-2222-3333-4444-555555555555 to \
              KarpenterControllerRole-demo: no identity-based policy allows it"
         );
         assert_eq!(incident.rules, ["KT101", "KT306", "KT401"]);
@@ -371,10 +390,12 @@ mod tests {
         log.alias("06:00:00", "CreateAlias", "alias/eks/demo", KEY).template(KEY);
         refused(&mut log, "a", "10:00:00", "10:00:02");
         let case = log.case();
-        let incidents = incidents(&case, &evaluate(&case));
+        let findings = evaluate(&case);
+        let incidents = incidents(&case, &findings);
         assert_eq!(incidents.len(), 1, "{incidents:#?}");
         assert_eq!(incidents[0].rules, ["KT101", "KT205"]);
         assert!(incidents[0].also[0].contains("secrets key of cluster demo"), "{:?}", incidents[0].also);
+        assert_eq!(findings[incidents[0].remedy.expect("a remedy")].rule, "KT205");
     }
 
     #[test]

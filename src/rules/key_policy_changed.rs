@@ -9,6 +9,7 @@ use super::finding::{Finding, Remediation, Severity, Subject, SubjectKind};
 use super::key_policy::{
     added_denies, changes_before, decision, has_matching_deny, policy_of, without_denies,
 };
+use super::recovery::Recovery;
 use super::refusal::Refusal;
 use super::remedy;
 use super::rule::{Evaluate, Rule, Verdict};
@@ -285,28 +286,33 @@ fn fire(
     evidence.extend(old.map(|event| event.event_id.clone()));
     evidence
         .extend(view.refusals.iter().take(REFUSALS_CITED_MAX).map(|refusal| refusal.event.event_id.clone()));
+    let mut remediation = remedy_for(policies.1.as_ref(), &denies, refusal, key);
+    let mut explanation = format!(
+        "At {} {}{session}{}{from} replaced the policy of {key}. {} at {}, KMS first refused {} to {}; {} refused.{lost}",
+        change.time,
+        who(change),
+        with_tool(change),
+        if is_same_second(change, first) {
+            "In the same second,".to_owned()
+        } else {
+            format!("{} after that,", span(first.time.second() - change.time.second()))
+        },
+        first.time,
+        refusal.action(),
+        plain(principal),
+        format_args!("{} {}", count(nodes, "node"), verb(nodes, "was", "were"))
+    );
+    if let Some(recovery) = Recovery::of(view.facts, &[refusal]) {
+        recovery.tell(&mut explanation, &mut evidence, &mut remediation);
+    }
     Verdict::fires(Finding {
-        explanation: format!(
-            "At {} {}{session}{}{from} replaced the policy of {key}. {} at {}, KMS first refused {} to {}; {} refused.{lost}",
-            change.time,
-            who(change),
-            with_tool(change),
-            if is_same_second(change, first) {
-                "In the same second,".to_owned()
-            } else {
-                format!("{} after that,", span(first.time.second() - change.time.second()))
-            },
-            first.time,
-            refusal.action(),
-            plain(principal),
-            format_args!("{} {}", count(nodes, "node"), verb(nodes, "was", "were"))
-        ),
+        explanation,
         evidence,
         ruled_out: vec![
             "not an older fault: the archive shows no refusal of this principal on this key before the change".to_owned(),
         ],
         missing,
-        remediation: remedy_for(policies.1.as_ref(), &denies, refusal, key),
+        remediation,
         ..RULE.finding(
             Subject::new(SubjectKind::Key, view.key.key_arn.clone()),
             confidence,

@@ -158,6 +158,7 @@ fn fire(group: &Group<'_>, failures: &[&LaunchFailure], last_made: Option<Timest
         }
         (Some(nodepool), None) => format!("nodepool {}", plain(nodepool)),
         (None, Some(cluster)) => format!("cluster {}", plain(cluster)),
+        (None, None) if group.account_id.is_empty() => format!("region {}", plain(group.region)),
         (None, None) => format!("account {}, region {}", group.account_id, group.region),
     };
     let times: u64 = failures.iter().map(|failure| failure.count).sum();
@@ -247,6 +248,28 @@ mod tests {
         fleet(&mut log, "10:01:00", &errors("UnauthorizedOperation"));
         let verdicts = of_fleet(&RULE, &log.case());
         assert_eq!(verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Fires(_))).count(), 2);
+    }
+
+    #[test]
+    fn a_failure_whose_account_is_not_logged_is_told_without_one() {
+        let mut case = Log::new().case();
+        case.launch_failures.push(crate::correlate::LaunchFailure {
+            at: crate::event::Timestamp::from_second(1_772_445_600),
+            account_id: "".into(),
+            region: "us-west-2".into(),
+            event_id: crate::event::Id::new("11111111-2222-3333-4444-555555555555"),
+            event_name: "CreateFleet".into(),
+            principal_arn: None,
+            cluster: None,
+            nodepool: None,
+            nodeclass: None,
+            error_code: "UnfulfillableCapacity".into(),
+            error_message: None,
+            count: 1,
+            provisioner: crate::correlate::Provisioner::Karpenter,
+        });
+        let finding = only_finding(of_fleet(&RULE, &case));
+        assert_eq!(finding.title, "1 launch for region us-west-2 failed: UnfulfillableCapacity");
     }
 
     #[test]

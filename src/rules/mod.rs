@@ -29,6 +29,7 @@ mod launch_aborted;
 mod launch_failure;
 mod launch_loop;
 mod records_lost;
+mod recovery;
 mod refusal;
 mod registration_timeout;
 pub mod remediation;

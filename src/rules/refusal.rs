@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::finding::{Finding, Severity, Subject};
+use super::recovery::Recovery;
 use super::remedy;
 use super::rule::{Rule, Verdict};
 use super::view::{Facts, NodeView};
@@ -148,13 +149,17 @@ pub(super) fn judge<'a>(
     missing.extend(ruled_out::missing(first));
     missing.dedup();
     let title = format!("KMS refuses {}: {title}", what(&fitting));
+    let mut remediation = remedy(&fitting);
+    if let Some(recovery) = Recovery::of(view.facts, &fitting) {
+        recovery.tell(&mut explanation, &mut evidence, &mut remediation);
+    }
     Verdict::fires(Finding {
         severity: if is_launch { rule.severity } else { Severity::High },
         explanation,
         evidence,
         ruled_out: ruled_out::of_refusal(view, first),
         missing,
-        remediation: remedy(&fitting),
+        remediation,
         ..rule.finding(Subject::node(view), confidence, title)
     })
 }

@@ -12,7 +12,7 @@ use crate::correlate::{
     Case, Confidence, KeySummary, KeyVerdict, Node, Place, TimelineRole, Volume, VolumeOutcome, VolumeRole,
     WrittenKey, is_same_key,
 };
-use crate::event::{Detail, Event, Id, KmsOperation, Text, Timestamp};
+use crate::event::{Detail, Event, Id, KmsOperation, Text, Timestamp, is_key_state_failure, is_refusal};
 use crate::policy::Policy;
 
 /// What several rules need to know of a case.
@@ -34,6 +34,20 @@ pub(super) struct Facts<'a> {
     alias_keys: HashMap<(AliasKey, Text), usize>,
     /// First use of each key: see [`Facts::first_use`].
     uses_by_key: HashMap<&'a str, u32>,
+    /// What EC2 called with a key for somebody: the last refusal and the successes, in order of time.
+    calls: HashMap<Call<'a>, Outcomes>,
+    /// (key, who launched) -> launches that used the key, in order of time.
+    launches_by_key: HashMap<(&'a str, &'a str), Vec<Timestamp>>,
+}
+
+/// (key ARN, principal, API call).
+type Call<'a> = (&'a str, &'a str, &'a str);
+
+/// How a call ended, over the whole archive, as indices into the events.
+#[derive(Default)]
+struct Outcomes {
+    last_refusal: Option<u32>,
+    successes: Vec<u32>,
 }
 
 /// (account, region, alias).
@@ -89,6 +103,8 @@ impl<'a> Facts<'a> {
             alias_launches: HashMap::new(),
             alias_keys: HashMap::new(),
             uses_by_key: HashMap::new(),
+            calls: HashMap::new(),
+            launches_by_key: HashMap::new(),
         };
         for (index, event) in (0u32..).zip(&case.events) {
             facts.note_event(index, event);
@@ -100,6 +116,7 @@ impl<'a> Facts<'a> {
                 }
             }
             facts.note_alias(node);
+            facts.note_launch(node);
         }
         let mut told = HashSet::new();
         for known in case.history.cluster_keys() {
@@ -131,6 +148,18 @@ impl<'a> Facts<'a> {
         let Some(key) = kms.key_arn.as_deref() else {
             return;
         };
+        if let Some(principal) = event.identity.principal().filter(|_| event.identity.is_invoked_by_ec2()) {
+            let outcomes = self.calls.entry((key, principal, &event.name)).or_default();
+            match &event.error {
+                None => outcomes.successes.push(index),
+                Some(error)
+                    if is_refusal(&error.code) || is_key_state_failure(&error.code, &error.message) =>
+                {
+                    outcomes.last_refusal = Some(index);
+                }
+                Some(_) => {}
+            }
+        }
         if event.error.is_some() {
             self.failures_by_key.entry(key).or_default().push(index);
             return;
@@ -139,6 +168,45 @@ impl<'a> Facts<'a> {
         if kms.operation == KmsOperation::GenerateDataKeyWithoutPlaintext && kms.volume_id.is_some() {
             self.data_keys.entry((&event.account_id, &event.region)).or_default().push(index);
         }
+    }
+
+    /// Notes the keys that a launch used.
+    fn note_launch(&mut self, node: &'a Node) {
+        if node.key_verdict == KeyVerdict::Denied {
+            return;
+        }
+        if let (Some(principal), Some(at)) = (node.principal_arn.as_deref(), node.launched_at) {
+            for key in &node.used_keys {
+                self.launches_by_key.entry((&**key, principal)).or_default().push(at);
+            }
+        }
+    }
+
+    /// The last refusal of the same call as `refused` (key, principal and API call), and its successes after that.
+    pub(super) fn since_last_refusal<'s>(
+        &'s self,
+        key: &'s str,
+        refused: &'s Event,
+    ) -> Option<(u32, &'s [u32])> {
+        let call = (key, &**refused.identity.principal()?, &*refused.name);
+        let outcomes = self.calls.get(&call)?;
+        let last = outcomes.last_refusal?;
+        let after = outcomes.successes.partition_point(|index| *index < last);
+        Some((last, &outcomes.successes[after..]))
+    }
+
+    /// When the principal of `refused` launched under the key after `since`.
+    pub(super) fn launches_since<'s>(
+        &'s self,
+        key: &'s str,
+        refused: &'s Event,
+        since: Timestamp,
+    ) -> &'s [Timestamp] {
+        let Some(principal) = refused.identity.principal() else {
+            return &[];
+        };
+        let launches = self.launches_by_key.get(&(key, &**principal)).map_or(&[][..], Vec::as_slice);
+        &launches[launches.partition_point(|at| *at <= since)..]
     }
 
     /// Notes which key the alias in a node's configuration led to.

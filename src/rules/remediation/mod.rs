@@ -23,7 +23,8 @@ pub fn allow_in_key_policy(target: &Target<'_>) -> Remediation {
     let statements = statement::key_policy(target);
     Remediation {
         summary: format!(
-            "Add these statements to the key policy, so that EC2 may use the key for {}.",
+            "Add statements to the key policy, so that EC2 may use the key for {}. In the key's own account that is enough: \
+             the role needs no IAM policy besides.",
             target.role.arn()
         ),
         target: format!("statements for the key policy of {}", target.key.arn()),
@@ -45,8 +46,8 @@ pub fn allow_in_role_policy(target: &Target<'_>) -> Remediation {
     let statements = statement::role_policy(target);
     Remediation {
         summary: format!(
-            "Give {} this policy, so that EC2 may use the key for it. It takes effect only if the key policy \
-             allows the account {}.",
+            "Give {} an IAM policy, so that EC2 may use the key for it. That is enough as long as the key policy \
+             leaves it to the IAM policies of account {}.",
             target.role.arn(),
             target.role.account_id()
         ),
@@ -71,8 +72,8 @@ pub fn allow_across_accounts(target: &Target<'_>) -> Remediation {
     documents.extend(role_documents(target, &role_statements));
     Remediation {
         summary: format!(
-            "Add the first statements to the key policy in account {}, and give {} the second policy in account \
-             {}: across accounts, both must allow.",
+            "Add statements to the key policy in account {}, and give {} a policy in account {}: across accounts, \
+             both must allow. Of the texts to paste, the first two are for the key policy, the others for the role.",
             target.key.account_id(),
             target.role.arn(),
             target.role.account_id()
@@ -117,7 +118,7 @@ pub fn allow_service_linked_role(target: &Target<'_>) -> Remediation {
     let statements = statement::key_policy(target);
     Remediation {
         summary: format!(
-            "Add these statements to the key policy, or make the grant: {} is service-linked, so no IAM policy can \
+            "Add statements to the key policy, or make a grant: {} is service-linked, so no IAM policy can \
              allow it.",
             target.role.arn()
         ),
