@@ -255,7 +255,7 @@ pub(super) struct OutputArguments {
     /// csv=DIR, parquet=DIR. Repeatable.
     #[arg(long, value_name = "FORMAT=PATH")]
     pub(super) export: Vec<Export>,
-    /// Overwrite files that exist.
+    /// Overwrite files that exist and are not empty.
     #[arg(long)]
     pub(super) force: bool,
 }

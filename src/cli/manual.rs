@@ -60,7 +60,7 @@ pub(super) fn write_pages(arguments: &Manual) -> anyhow::Result<Outcome> {
 fn write_page(directory: &Path, name: &str, page: &[u8]) -> io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
     file.write_all(page)?;
-    super::output::make_readable(file.as_file());
+    super::destination::make_readable(file.as_file());
     file.persist(directory.join(name)).map_err(|error| error.error)?;
     Ok(())
 }

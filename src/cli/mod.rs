@@ -6,6 +6,7 @@
 mod analyze;
 mod arguments;
 mod demo;
+mod destination;
 mod examples;
 mod explain;
 mod extract;

@@ -1,6 +1,5 @@
-//! Where results go: standard output, and files that appear whole or not at all.
+//! In which form results go where: standard output, and the files of `--export`.
 
-use std::fs;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -8,6 +7,7 @@ use std::str::FromStr;
 use anyhow::{Context as _, bail};
 
 use super::arguments::{Format, OutputArguments};
+use super::destination;
 use super::pipeline::Answer;
 use crate::report::{self, Layout, Style, Table, Tool};
 use crate::rules::incidents;
@@ -109,12 +109,7 @@ impl Export {
 pub(super) fn check(arguments: &OutputArguments) -> anyhow::Result<()> {
     for target in arguments.export.iter().flat_map(|export| export.targets(Table::Nodes)) {
         let path = target.path.display();
-        if target.path.is_dir() {
-            bail!("{path}: is a directory; name a file in it");
-        }
-        if target.path.exists() && !arguments.force {
-            bail!("{path}: exists already; name another file, or overwrite it with --force");
-        }
+        destination::check(&target.path, arguments.force)?;
         // Missing directories will be made; what is there must be one.
         if let Some(file) = target.path.ancestors().skip(1).find(|above| above.exists() && !above.is_dir()) {
             bail!("{path}: cannot be made, because {} is no directory; name another place", file.display());
@@ -214,7 +209,7 @@ fn layout_of(is_terminal: bool) -> Layout {
 
 fn write_file(answer: &Answer, target: &Target, force: bool) -> anyhow::Result<()> {
     let Answer { case, findings } = answer;
-    put_in_place(&target.path, force, |out| match target.format {
+    destination::put_in_place(&target.path, force, |out| match target.format {
         ExportFormat::Json => report::write_json(out, case, findings, TOOL),
         ExportFormat::JsonLines => report::write_json_lines(out, case, findings),
         ExportFormat::Csv => report::write_csv(out, case, findings, target.table),
@@ -225,42 +220,6 @@ fn write_file(answer: &Answer, target: &Target, force: bool) -> anyhow::Result<(
         #[cfg(feature = "parquet")]
         ExportFormat::Parquet => report::write_parquet(out, case, findings, target.table, TOOL),
     })
-}
-
-/// Writes a file that appears whole or not at all.
-pub(super) fn put_in_place(
-    place: &Path,
-    force: bool,
-    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> anyhow::Result<()> {
-    let path = place.display();
-    let directory = match place.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    fs::create_dir_all(directory).with_context(|| format!("{path}: its directory cannot be made"))?;
-    // Written beside its place and renamed: nobody ever sees half a file.
-    let mut file = tempfile::NamedTempFile::new_in(directory)
-        .with_context(|| format!("{path}: no file can be made in its directory"))?;
-    let mut out = BufWriter::new(file.as_file_mut());
-    write(&mut out).and_then(|()| out.flush()).with_context(|| format!("{path}: cannot be written"))?;
-    drop(out);
-    make_readable(file.as_file());
-    let persisted = if force { file.persist(place) } else { file.persist_noclobber(place) };
-    persisted.map_err(|error| error.error).with_context(|| format!("{path}: cannot be put in place"))?;
-    Ok(())
-}
-
-/// Temporary files are private; a report has the mode that any new file would have.
-pub(super) fn make_readable(file: &fs::File) {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        // If that fails the report is private, which does no harm.
-        let _ = file.set_permissions(fs::Permissions::from_mode(0o644));
-    }
-    #[cfg(not(unix))]
-    let _ = file;
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! `keytrail verify`: is the configured key applied? Pass 0, fail 1, inconclusive 3.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +10,8 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 
 use super::arguments::{FilterArguments, KeyArguments, ReadingArguments, WindowArguments};
-use super::output::{TOOL, layout, layout_of_messages, put_in_place};
+use super::destination::{check, put_in_place};
+use super::output::{TOOL, layout, layout_of_messages};
 use super::pipeline::{self, Answer};
 use super::progress::Bar;
 use super::sources::{self, AwsArguments, NothingListed, Sources};
@@ -187,18 +187,6 @@ fn files(output: &VerifyOutput) -> impl Iterator<Item = &Path> {
     [&output.junit, &output.sarif, &output.markdown].into_iter().flatten().map(PathBuf::as_path)
 }
 
-/// Says early that a file cannot be written. An empty file may be: CI makes one for a job's summary.
-fn check(path: &Path, is_forced: bool) -> anyhow::Result<()> {
-    let name = path.display();
-    match fs::metadata(path) {
-        Ok(found) if found.is_dir() => bail!("{name}: is a directory; name a file in it"),
-        Ok(found) if found.len() > 0 && !is_forced => {
-            bail!("{name}: exists already; name another file, or overwrite it with --force")
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Two results in one file would leave the last of them.
 fn check_apart(output: &VerifyOutput) -> anyhow::Result<()> {
     let mut seen = BTreeSet::new();
@@ -223,13 +211,15 @@ fn conclude(
     let Reading { answer, verification, sources } = reading;
     let (case, output) = (&answer.case, &arguments.output);
     if let Some(path) = &output.junit {
-        put_in_place(path, true, |out| report::write_junit(out, verification))?;
+        put_in_place(path, output.force, |out| report::write_junit(out, verification))?;
     }
     if let Some(path) = &output.sarif {
-        put_in_place(path, true, |out| report::write_sarif(out, verification, TOOL))?;
+        put_in_place(path, output.force, |out| report::write_sarif(out, verification, TOOL))?;
     }
     if let Some(path) = &output.markdown {
-        put_in_place(path, true, |out| report::write_verification_markdown(out, case, verification, wait))?;
+        put_in_place(path, output.force, |out| {
+            report::write_verification_markdown(out, case, verification, wait)
+        })?;
     }
     write(output.output, reading, wait).context("writing to standard output")?;
     if !is_quiet {

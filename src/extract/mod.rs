@@ -109,6 +109,12 @@ pub enum ExtractError {
         /// The target.
         path: PathBuf,
     },
+    /// A device, a pipe or a socket is at the target.
+    #[error("{}: is no regular file; an extract and its manifest are files: name another place", path.display())]
+    NoFile {
+        /// The target.
+        path: PathBuf,
+    },
     /// The extract would become part of what is read.
     #[error("{}: lies within the source {}; name a place outside", path.display(), source_path.display())]
     InsideSource {

@@ -85,6 +85,9 @@ impl Target {
         if has_file && self.out.is_dir() {
             return Err(ExtractError::Form { path: self.out.clone() });
         }
+        if has_file && !self.out.is_file() {
+            return Err(ExtractError::NoFile { path: self.out.clone() });
+        }
         if existing == Existing::Resume && has_file && self.is_put_together() {
             self.remove_working_directory()?;
         }

@@ -158,3 +158,43 @@ fn the_document_is_the_same_for_any_number_of_workers() {
     let many = keytrail("analyze sample-logs -o json -j 7").succeed().stdout;
     assert_eq!(one, many);
 }
+
+#[test]
+fn a_pipe_is_written_to_and_stays_a_pipe() {
+    use std::os::unix::fs::FileTypeExt as _;
+
+    for line in [
+        format!("analyze {SAMPLE} -o none --export json=pipe"),
+        format!("verify {SAMPLE} -o none --junit pipe"),
+        format!("verify {SAMPLE} -o none --markdown link"),
+    ] {
+        let keytrail = keytrail(&line).link("link", "pipe");
+        let pipe = keytrail.path("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+        let reader = std::thread::spawn(move || std::fs::read_to_string(pipe).expect("a reader"));
+        let run = keytrail.run();
+        assert!(run.code < 2, "{line}: {}", run.stderr);
+        assert!(reader.join().expect("the reader ends").len() > 100, "{line}");
+        let kind = std::fs::symlink_metadata(run.path("pipe")).expect("it is there").file_type();
+        assert!(kind.is_fifo() && run.path("link").is_symlink(), "{line}");
+    }
+}
+
+#[test]
+fn a_link_is_kept_and_what_it_leads_to_is_replaced() {
+    let run = analyze("-o none --export json=latest.json --force")
+        .file("reports/case.json", "old")
+        .link("latest.json", "reports/case.json")
+        .succeed();
+    assert!(run.path("latest.json").is_symlink());
+    assert!(run.text("reports/case.json").starts_with('{'));
+}
+
+#[test]
+fn an_extract_does_not_replace_a_pipe() {
+    let keytrail = keytrail(&format!("extract {SAMPLE} --out pipe.json.gz --force"));
+    let pipe = keytrail.path("pipe.json.gz");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    let run = keytrail.fail(&["pipe.json.gz", "is no regular file"]);
+    assert!(!run.path("pipe.json.gz").is_file() && run.path("pipe.json.gz").exists());
+}

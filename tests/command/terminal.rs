@@ -19,6 +19,8 @@ fn shown(columns: u32, environment: &[(&str, &str)], command: &str) -> Vec<Strin
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env("TERM", "xterm-256color")
         .env_remove("NO_COLOR")
+        // Where it is set, a dumb terminal is taken for a log that shows colours.
+        .env_remove("CI")
         .env_remove("CLICOLOR")
         .env_remove("CLICOLOR_FORCE")
         .envs(environment.iter().copied())
