@@ -1,5 +1,6 @@
 //! `keytrail verify`: is the configured key applied? Pass 0, fail 1, inconclusive 3.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -114,6 +115,7 @@ pub(super) fn run(arguments: &Verify, is_quiet: bool) -> anyhow::Result<Outcome>
     for path in files(&arguments.output) {
         check(path, arguments.output.force)?;
     }
+    check_apart(&arguments.output)?;
     let Some(patience) = patience else {
         let reading = look(arguments, &question, is_quiet)?;
         return conclude(arguments, &question, &reading, None, is_quiet);
@@ -183,6 +185,19 @@ fn patience(arguments: &Verify) -> anyhow::Result<Option<Patience>> {
 
 fn files(output: &VerifyOutput) -> impl Iterator<Item = &Path> {
     [&output.junit, &output.sarif, &output.markdown].into_iter().flatten().map(PathBuf::as_path)
+}
+
+/// Two results in one file would leave the last of them.
+fn check_apart(output: &VerifyOutput) -> anyhow::Result<()> {
+    let mut seen = BTreeSet::new();
+    for path in files(output) {
+        // What exists under two names is the same too.
+        let place = path.canonicalize().or_else(|_| std::path::absolute(path));
+        if !seen.insert(place.unwrap_or_else(|_| path.to_owned())) {
+            bail!("{}: is named for two results; name a file for each", path.display());
+        }
+    }
+    Ok(())
 }
 
 /// Writes the result everywhere it is wanted.

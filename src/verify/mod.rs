@@ -363,6 +363,8 @@ struct Context<'a> {
     of_node: BTreeMap<&'a str, Vec<&'a Finding>>,
     /// The first launch of each account and region.
     first_launches: BTreeMap<Place, Timestamp>,
+    /// Most volumes with KMS evidence, by launch template, version and image.
+    volumes_max: BTreeMap<node::Image<'a>, usize>,
 }
 
 impl<'a> Context<'a> {
@@ -371,6 +373,13 @@ impl<'a> Context<'a> {
         for finding in findings.iter().filter(|finding| finding.subject.kind == SubjectKind::Node) {
             of_node.entry(&finding.subject.id).or_default().push(finding);
         }
+        let mut volumes_max = BTreeMap::new();
+        for node in &case.nodes {
+            if let Some(image) = node::image_of(node) {
+                let most = volumes_max.entry(image).or_default();
+                *most = node::used_volumes(node).max(*most);
+            }
+        }
         let mut first_launches = BTreeMap::new();
         for node in &case.nodes {
             // Nodes are sorted by launch.
@@ -378,7 +387,7 @@ impl<'a> Context<'a> {
                 first_launches.entry((node.account_id.clone(), node.region.clone())).or_insert(at);
             }
         }
-        Self { case, findings, demand, of_node, first_launches }
+        Self { case, findings, demand, of_node, first_launches, volumes_max }
     }
 
     /// Rules of one of `ids` with a finding about a node, sorted.

@@ -4,12 +4,17 @@
 
 use super::expectation::{self, Configured, Expectation};
 use super::{Assertion, Check, Context, Outcome, volume};
-use crate::correlate::{Confidence, KeyVerdict, Node, TimelineRole, Volume, VolumeOutcome, VolumeRole};
+use crate::correlate::{
+    Confidence, KeyVerdict, Node, Provisioner, TimelineRole, Volume, VolumeOutcome, VolumeRole,
+};
 use crate::event::{Id, Text};
 use crate::rules::wording::{count, list, plain};
 
 /// After a refusal, a node that got the key in the end shows its life within this time, in seconds.
 const RECOVERY_SECONDS_MAX: i64 = 120;
+
+/// Volumes of a node of EKS Auto Mode.
+const AUTO_MODE_VOLUMES: usize = 2;
 
 /// Everything asserted of a node.
 pub(super) fn assertions(context: &Context<'_>, node: &Node) -> Vec<Assertion> {
@@ -29,7 +34,24 @@ pub(super) fn assertions(context: &Context<'_>, node: &Node) -> Vec<Assertion> {
         // A launch that was refused a key may have ended before all of its volumes were asked for.
         assertions.extend(volume_count(context, node, &configured));
     }
+    let is_passed = assertions.iter().all(|assertion| assertion.result == Outcome::Pass);
+    if is_passed && !matches!(node.key_verdict, KeyVerdict::Match | KeyVerdict::NoExpectation) {
+        assertions.push(verdict(node));
+    }
     assertions
+}
+
+/// Two looks at a node that do not agree prove nothing.
+fn verdict(node: &Node) -> Assertion {
+    let name = serde_json::to_value(node.key_verdict).ok();
+    let name = name.as_ref().and_then(serde_json::Value::as_str).unwrap_or("another").to_owned();
+    let text = format!("The verdict on its volumes is {name}");
+    Assertion::of_node(Check::VolumeKey, node, Some("verdict"), text)
+        .inconclusive(
+            "no volume by itself shows that the key is not applied, and all of them together do not show that it is",
+            "what `keytrail explain` names as missing",
+        )
+        .awaited(true)
 }
 
 /// Volumes of the launch with an outcome.
@@ -37,8 +59,20 @@ pub(super) fn launch_volumes(node: &Node) -> impl Iterator<Item = &Volume> {
     node.volumes.iter().filter(|volume| volume.role == Some(VolumeRole::Launch))
 }
 
-fn used_volumes(node: &Node) -> usize {
+pub(super) fn used_volumes(node: &Node) -> usize {
     launch_volumes(node).filter(|volume| volume.outcome == VolumeOutcome::Used).count()
+}
+
+impl Context<'_> {
+    /// Whether records reach so far beyond a launch that what it did at once should be among them.
+    fn is_beyond_launch(&self, node: &Node) -> bool {
+        node.launched_at.is_some_and(|at| {
+            let scope = self.case.coverage.scopes.get(&(node.account_id.clone(), node.region.clone()));
+            scope
+                .and_then(crate::event::ScopeActivity::last_event)
+                .is_some_and(|last| last.second() >= at.second() + RECOVERY_SECONDS_MAX)
+        })
+    }
 }
 
 /// One failure per refused key, or a pass where KMS gave what was asked.
@@ -54,12 +88,7 @@ fn refusals(context: &Context<'_>, node: &Node) -> Vec<Assertion> {
     }
     let is_of_refusal = |rule: &str| rule.starts_with("KT1");
     let findings = context.rules_of(node, is_of_refusal);
-    let is_recovered_yet = node.launched_at.is_some_and(|at| {
-        let scope = context.case.coverage.scopes.get(&(node.account_id.clone(), node.region.clone()));
-        scope
-            .and_then(crate::event::ScopeActivity::last_event)
-            .is_some_and(|last| last.second() >= at.second() + RECOVERY_SECONDS_MAX)
-    });
+    let is_recovered_yet = context.is_beyond_launch(node);
     (1..)
         .zip(refused)
         .map(|(number, volume)| {
@@ -224,7 +253,9 @@ fn volume_count(context: &Context<'_>, node: &Node, configured: &Configured<'_>)
         // That is told already.
         return None;
     }
-    let mapped = mapped_devices(context, node, configured)?;
+    let Some(mapped) = mapped_devices(context, node, configured) else {
+        return unknown_count(context, node, used);
+    };
     let unmapped = unmapped_device(context, node, configured, &mapped);
     let wanted = mapped.len() + usize::from(unmapped.is_some());
     let text = format!("{} with KMS evidence, {wanted} expected", count(used, "volume"));
@@ -273,6 +304,44 @@ fn volume_count(context: &Context<'_>, node: &Node, configured: &Configured<'_>)
     )
 }
 
+/// Where nothing says how many volumes the launch made: whether there is a sign that one is missing.
+fn unknown_count(context: &Context<'_>, node: &Node, used: usize) -> Option<Assertion> {
+    let text = format!("{} with KMS evidence; how many were configured is not known", count(used, "volume"));
+    let assertion = Assertion::of_node(Check::VolumeCount, node, None, text);
+    let most = context.volumes_max.get(&image_of(node)?).copied().unwrap_or_default();
+    if used < most {
+        return Some(
+            assertion
+                .inconclusive(
+                    format!("another node of the same launch template and image has {most}"),
+                    "the KMS events of each volume, or the configuration (--nodeclass, --terraform)",
+                )
+                .awaited(true),
+        );
+    }
+    (!context.is_beyond_launch(node)).then(|| {
+        assertion
+            .inconclusive(
+                "the archive ends less than two minutes after the launch: the KMS events of another volume may come",
+                "the records of the next minutes (--wait 15m), or the configuration (--nodeclass, --terraform)",
+            )
+            .awaited(true)
+    })
+}
+
+/// What nodes with equally many volumes have in common: launch template, its version, image.
+pub(super) type Image<'a> = (Option<&'a Text>, Option<&'a Text>, Option<&'a Text>);
+
+pub(super) fn image_of(node: &Node) -> Option<Image<'_>> {
+    node.launched_at?;
+    let template = node.launch_template.as_ref();
+    Some((
+        template.map(|template| &template.id),
+        template.and_then(|template| template.version.as_ref()),
+        node.image_id.as_ref(),
+    ))
+}
+
 /// Devices that the configuration maps, by name where it has one; `None` where no configuration is known.
 fn mapped_devices(
     context: &Context<'_>,
@@ -284,6 +353,9 @@ fn mapped_devices(
         .as_ref()
         .map(|_| configured.mappings().map(|mapping| mapping.device.clone()).collect());
     let of_class = context.node_class_devices(node);
+    // Its node class says nothing of devices: there is always one for the system and one for data.
+    let is_auto_mode = node.provisioner == Provisioner::EksAutoMode;
+    let of_class = if is_auto_mode { Some(vec![None; AUTO_MODE_VOLUMES]) } else { of_class };
     match (of_template, of_class) {
         // The manifest may be newer than the launch: none of what either names may be missing.
         (Some(template), Some(class)) if class.len() > template.len() => Some(class),

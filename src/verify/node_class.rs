@@ -62,13 +62,20 @@ impl<'a> Context<'a> {
         mapping.map(place_of).or_else(|| Some(&self.node_class(node)?.position)).map(Location::from)
     }
 
-    /// EBS devices that the node's class maps, by name where it has one; `None` where no manifest says.
+    /// EBS devices that the node's class maps, or its launch template as Terraform has it, by name where it has one;
+    /// `None` where no manifest says.
     pub(super) fn node_class_devices(&self, node: &Node) -> Option<Vec<Option<Text>>> {
-        let class = self.node_class(node)?;
+        let manifest = &self.demand.expectations.manifest;
+        let mappings = match self.node_class(node) {
+            Some(NodeClass { launch_template: Some(name), .. }) => {
+                &manifest.launch_template(None, Some(name))?.mappings
+            }
+            Some(class) => &class.mappings,
+            None => &manifest.launch_template(Some(&node.launch_template.as_ref()?.id), None)?.mappings,
+        };
         // Without mappings of its own, Karpenter takes those of the AMI family.
-        let says = !class.mappings.is_empty() && class.launch_template.is_none();
-        says.then(|| {
-            let volumes = class.mappings.iter().filter(|mapping| mapping.is_ebs);
+        (!mappings.is_empty()).then(|| {
+            let volumes = mappings.iter().filter(|mapping| mapping.is_ebs);
             volumes.map(|mapping| mapping.device.clone()).collect()
         })
     }

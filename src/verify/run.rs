@@ -1,9 +1,9 @@
 //! What is asserted of the run as a whole: that there is something to judge, and that nothing is missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Assertion, Check, Context};
-use crate::correlate::{LaunchFailure, Node};
+use crate::correlate::Node;
 use crate::event::{Detail, Id, LossKind, Text};
 use crate::rules::wording::{clauses, count, list, plain};
 
@@ -16,6 +16,7 @@ pub(super) fn assertions(context: &Context<'_>, judged: &[&Node]) -> Vec<Asserti
     assertions.extend(context.node_classes_launched(judged));
     assertions.push(archive_whole(context));
     assertions.extend(launches_made(context));
+    assertions.extend(fleets_whole(context, judged));
     assertions.extend(refusals_placed(context));
     assertions
 }
@@ -111,9 +112,10 @@ fn archive_whole(context: &Context<'_>) -> Assertion {
 }
 
 /// Whether an error code of EC2 is about a key.
-fn is_about_key(failure: &LaunchFailure) -> bool {
-    let code = failure.error_code.to_ascii_lowercase();
-    code.contains("kms") || code.contains("customerkey") || &*code == "invalidencryptionkey"
+fn is_about_key(code: &str) -> bool {
+    let code = code.to_ascii_lowercase();
+    let code = code.strip_prefix("client.").or_else(|| code.strip_prefix("server.")).unwrap_or(&code);
+    code.contains("kms") || code.contains("customerkey") || code == "invalidencryptionkey"
 }
 
 /// One failure per launch that failed for a key; a pass where launches failed for other reasons only.
@@ -121,7 +123,7 @@ fn launches_made(context: &Context<'_>) -> Vec<Assertion> {
     let failures = &context.case.launch_failures;
     failures
         .iter()
-        .filter(|failure| is_about_key(failure))
+        .filter(|failure| is_about_key(&failure.error_code))
         .map(|failure| {
             let part = format!("{}/{}", failure.event_id, plain(&failure.error_code));
             let message = failure
@@ -140,6 +142,32 @@ fn launches_made(context: &Context<'_>) -> Vec<Assertion> {
             assertion
         })
         .collect()
+}
+
+/// One failure per fleet of a judged node that made some of its instances, and others not for their key.
+fn fleets_whole(context: &Context<'_>, judged: &[&Node]) -> Vec<Assertion> {
+    let judged: BTreeSet<&Text> = judged.iter().map(|node| &node.instance_id).collect();
+    let mut assertions = Vec::new();
+    for event in &context.case.events {
+        let Detail::Fleet(fleet) = &event.detail else { continue };
+        if !fleet.instances.iter().any(|instance| judged.contains(&instance.instance_id)) {
+            continue;
+        }
+        for error in fleet.errors.iter().filter(|error| is_about_key(&error.code)) {
+            let part = format!("{}/{}", event.event_id, plain(&error.code));
+            let text = format!(
+                "{} at {} made fewer instances than it could, for their key: {}: {}",
+                plain(&event.name),
+                event.time,
+                plain(&error.code),
+                plain(&error.message)
+            );
+            let mut assertion = Assertion::of_run(Check::LaunchesMade, Some(&part), text).failed();
+            assertion.evidence = vec![event.event_id.clone()];
+            assertions.push(assertion);
+        }
+    }
+    assertions
 }
 
 /// Refusals by KMS of calls that EC2 made for launches, and no launch to go with them.

@@ -3,9 +3,11 @@
 use super::expectation::{Expectation, source_words};
 use super::node::launch_volumes;
 use super::{Assertion, Check, Context};
-use crate::correlate::{Confidence, KeyOrigin, KeySource, Node, Volume, VolumeOutcome, is_same_key};
+use crate::correlate::{
+    Confidence, KeyOrigin, KeySource, Node, TimelineRole, Volume, VolumeOutcome, is_same_key,
+};
 use crate::event::{KeyArn, Text};
-use crate::rules::wording::{list, plain};
+use crate::rules::wording::{count, list, plain};
 
 /// One assertion per volume of the launch that came to be.
 pub(super) fn assertions(context: &Context<'_>, node: &Node, expectation: &Expectation) -> Vec<Assertion> {
@@ -14,6 +16,7 @@ pub(super) fn assertions(context: &Context<'_>, node: &Node, expectation: &Expec
     let is_expected = |key: &Text| {
         expectation.keys.iter().chain(&expectation.default_key).any(|expected| is_same_key(expected, key))
     };
+    let crowded = crowded(expectation, &used);
     let unexpected =
         used.iter().filter(|volume| volume.key_arn.as_ref().is_some_and(|key| !is_expected(key))).count();
     (1..)
@@ -45,7 +48,21 @@ pub(super) fn assertions(context: &Context<'_>, node: &Node, expectation: &Expec
                 let is_named = expectation.keys.iter().any(|expected| is_same_key(expected, key));
                 let as_what = if is_named { "the expected key" } else { "the account's default key" };
                 assertion.text = format!("{name} is under {as_what} {}", plain(key));
-                return expected(volume, assertion);
+                return match crowded {
+                    Some(Crowded::Default) if !is_named => {
+                        assertion.text =
+                            format!("{}; {}", assertion.text, instead_of(node, expectation, key));
+                        assertion.text.push_str(&too_many(expectation));
+                        assertion.findings = context.rules_of(node, |rule| matches!(rule, "KT201" | "KT208"));
+                        assertion.failed()
+                    }
+                    Some(Crowded::Named) if is_named => assertion.inconclusive(
+                        "more volumes are under it than devices ask for it: one of them should be under the \
+                         account's default key",
+                        "name the key of each device in the node class",
+                    ),
+                    _ => expected(context, node, volume, assertion),
+                };
             }
             assertion.text = format!("{name} is under {}{}", plain(key), whose(context, node, volume, key));
             if expectation.unresolved > 0 {
@@ -69,9 +86,51 @@ pub(super) fn assertions(context: &Context<'_>, node: &Node, expectation: &Expec
         .collect()
 }
 
-fn expected(volume: &Volume, assertion: Assertion) -> Assertion {
+/// Which key more volumes are under than devices may be.
+#[derive(Clone, Copy)]
+enum Crowded {
+    /// The account's default, which only devices without a key may have.
+    Default,
+    /// A key that devices name, in the place of the account's default.
+    Named,
+}
+
+/// Where some devices name a key and others leave it to the account's default: CloudTrail does not say which volume
+/// is which device, but each key has so many of them.
+fn crowded(expectation: &Expectation, used: &[&Volume]) -> Option<Crowded> {
+    let default = expectation.default_key.as_ref()?;
+    let is_default_named = expectation.keys.iter().any(|key| is_same_key(key, default));
+    if expectation.keys.is_empty() || is_default_named {
+        return None;
+    }
+    let (mut by_default, mut named) = (0, 0);
+    for key in used.iter().filter_map(|volume| volume.key_arn.as_ref()) {
+        by_default += usize::from(is_same_key(key, default));
+        named += usize::from(expectation.keys.iter().any(|expected| is_same_key(expected, key)));
+    }
+    if by_default > expectation.free {
+        Some(Crowded::Default)
+    } else {
+        (named > expectation.keys.len()).then_some(Crowded::Named)
+    }
+}
+
+fn too_many(expectation: &Expectation) -> String {
+    format!(" for all but {}", count(expectation.free, "device"))
+}
+
+fn expected(context: &Context<'_>, node: &Node, volume: &Volume, assertion: Assertion) -> Assertion {
     if volume.confidence == Confidence::Observed {
-        return assertion;
+        if context.is_opened(node, volume) {
+            return assertion;
+        }
+        return assertion
+            .inconclusive(
+                "the archive shows that its data key was made, and not that the volume was opened with it: the \
+                 launch may have failed then",
+                "its CreateGrant event, its Decrypt, or the node's registration",
+            )
+            .awaited(true);
     }
     // That some volume of some node is under the right key proves nothing for this one.
     assertion
@@ -80,6 +139,24 @@ fn expected(volume: &Volume, assertion: Assertion) -> Assertion {
             "the CreateGrant event for the instance, or its Decrypt",
         )
         .awaited(true)
+}
+
+impl Context<'_> {
+    /// Whether more is known of a volume than that EC2 asked for its data key: a grant on its key, its opening, or
+    /// a sign of the node's life, for which all of its volumes are needed.
+    fn is_opened(&self, node: &Node, volume: &Volume) -> bool {
+        node.timeline.iter().any(|entry| {
+            let event = &self.case.events[entry.event as usize];
+            event.error.is_none()
+                && match entry.role {
+                    TimelineRole::Registration | TimelineRole::VolumeAttached => true,
+                    TimelineRole::Grant | TimelineRole::VolumeOpened => {
+                        volume.evidence.contains(&event.event_id)
+                    }
+                    _ => false,
+                }
+        })
+    }
 }
 
 /// Whose key a volume is under, in words.

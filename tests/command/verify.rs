@@ -217,6 +217,13 @@ fn markdown_goes_into_the_empty_file_that_ci_makes() {
 }
 
 #[test]
+fn two_results_are_not_written_to_one_file() {
+    let arguments = format!("{HEALTHY} --junit out --sarif ./out");
+    verify(&arguments).fail(&["out", "is named for two results"]);
+    verify(&format!("{arguments} --force")).file("out", "mine").fail(&["is named for two results"]);
+}
+
+#[test]
 fn annotations_point_at_the_manifest() {
     let run = ends(
         verify(&format!("-q {HEALTHY} --nodeclass class.yaml --annotations github"))
