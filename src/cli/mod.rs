@@ -14,6 +14,7 @@ mod extract;
 mod lookup;
 mod manifest;
 mod manual;
+mod next;
 mod output;
 mod pipeline;
 mod progress;
@@ -82,7 +83,7 @@ pub fn main() -> ExitCode {
         // Who closes the pipe has read enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let text = format!("{error:#}");
+            let text = chain(&error);
             let text = crate::report::sanitize(&text);
             // Nothing can be done about an error message that cannot be written.
             let _ = writeln!(anstream::stderr(), "error: {text}");
@@ -133,6 +134,19 @@ fn color_asked_for(arguments: impl Iterator<Item = OsString>) -> ColorChoice {
     when.and_then(|when| when.parse().ok()).unwrap_or(ColorChoice::Auto)
 }
 
+/// An error and its causes; a cause that an error tells itself is not told again.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .chain()
@@ -150,7 +164,17 @@ pub fn command() -> clap::Command {
 mod tests {
     use clap::ColorChoice;
 
-    use super::color_asked_for;
+    use super::{chain, color_asked_for};
+
+    #[test]
+    fn what_the_system_says_is_told_once() {
+        let denied = || std::io::Error::from_raw_os_error(13);
+        let error = crate::source::disk::ListError::Unreadable { path: "logs".into(), source: denied() };
+        let text = chain(&error.into());
+        assert_eq!(text.matches("os error 13").count(), 1, "{text}");
+        let text = chain(&anyhow::Error::new(denied()).context("case.json: cannot be written"));
+        assert_eq!(text, format!("case.json: cannot be written: {}", denied()));
+    }
 
     #[test]
     fn help_has_the_colours_that_the_arguments_ask_for() {

@@ -219,7 +219,7 @@ fn conclude(
         if output.output == VerifyFormat::Table {
             writeln!(err)?;
         }
-        report::write_summary(&mut err, case, &[], Style::coloured())?;
+        report::write_summary(&mut err, case, &question.filter, &[], Style::coloured())?;
     }
     drop(err);
     if let Some(sources) = sources {
