@@ -72,7 +72,18 @@ pub fn main() -> ExitCode {
             // Help and version come this way too, and clap knows which stream and code each wants.
             let code = u8::try_from(error.exit_code()).unwrap_or(FATAL);
             return match error.print() {
-                Ok(()) => ExitCode::from(code),
+                Ok(()) => {
+                    let is_missing = error.kind() == clap::error::ErrorKind::MissingRequiredArgument;
+                    if let Some(source) = source_as_subject(std::env::args_os()).filter(|_| is_missing) {
+                        let source = crate::report::sanitize(&source).into_owned();
+                        // Nothing can be done about an error message that cannot be written.
+                        let _ = writeln!(
+                            anstream::stderr(),
+                            "\nhint: SUBJECT is missing, the node or key to be explained: keytrail explain SUBJECT {source}"
+                        );
+                    }
+                    ExitCode::from(code)
+                }
                 Err(_) => ExitCode::from(FATAL),
             };
         }
@@ -132,6 +143,15 @@ fn color_asked_for(arguments: impl Iterator<Item = OsString>) -> ColorChoice {
         None => None,
     };
     when.and_then(|when| when.parse().ok()).unwrap_or(ColorChoice::Auto)
+}
+
+/// The source of an `explain` that names nothing else: it was taken for the subject.
+fn source_as_subject(arguments: impl Iterator<Item = OsString>) -> Option<String> {
+    let mut words = arguments.skip(1).map(|word| word.to_string_lossy().into_owned());
+    let is_explain = words.next()? == "explain";
+    let source = words.next().filter(|_| is_explain)?;
+    let path = std::path::Path::new(&source);
+    (sources::is_in_aws(path) || source == "-" || path.exists()).then_some(source)
 }
 
 /// An error and its causes; a cause that an error tells itself is not told again.

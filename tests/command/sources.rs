@@ -171,3 +171,11 @@ fn a_subject_that_is_not_in_the_archive_is_an_error() {
 fn a_rule_that_does_not_exist_says_how_to_list_them() {
     keytrail("rules KT999").fail(&["KT999", "keytrail rules"]);
 }
+
+#[test]
+fn a_source_without_a_subject_says_that_the_subject_is_missing() {
+    keytrail("explain sample-logs/01-healthy")
+        .fail(&["SUBJECT is missing", "keytrail explain SUBJECT sample-logs/01-healthy"]);
+    let run = keytrail("explain i-0aaaaaaaaaaaaaaaa").fail(&["<SOURCE>"]);
+    assert!(!run.stderr.contains("SUBJECT is missing"), "{}", run.stderr);
+}
