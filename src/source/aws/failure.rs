@@ -221,7 +221,7 @@ fn login(profile: Option<&str>, detail: &str) -> String {
     }
     match profile {
         // The last that is asked is the instance's metadata service: on other machines it says nothing of use.
-        None => format!("; {WAYS_IN} (nothing before the metadata service of an EC2 instance has any)"),
+        None => format!("; {WAYS_IN}"),
         Some(_) => String::new(),
     }
 }
