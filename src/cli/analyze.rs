@@ -4,11 +4,12 @@ use std::io::{self, Write as _};
 
 use super::Outcome;
 use super::arguments::{Analyze, Format, OutputArguments};
+use super::next::{self, Run};
 use super::pipeline::{self, Answer};
 use super::progress::Bar;
-use super::sources::{self, Sources};
-use super::{explain, manifest, output};
-use crate::correlate::KeyVerdict;
+use super::sources::Sources;
+use super::{manifest, output};
+use crate::correlate::{Filter, KeyVerdict};
 use crate::report;
 use crate::rules::Severity;
 
@@ -21,13 +22,20 @@ pub(super) fn run(arguments: &Analyze, is_quiet: bool) -> anyhow::Result<Outcome
     let options = pipeline::read_options(&arguments.reading);
     let answer = pipeline::answer(&sources.objects, &options, &question, &bar);
     bar.finish();
-    sources.check(&answer.case)?;
-    let next = explain::next_command(&answer.case, &arguments.sources, &arguments.keys).map(|command| {
-        command
-            + &sources::narrowing(&arguments.sources, &arguments.window, &arguments.filter, &arguments.aws)
-    });
+    sources.check_all(&answer.case)?;
+    let next = next::command(
+        &answer.case,
+        &answer.findings,
+        Run {
+            sources: &arguments.sources,
+            window: &arguments.window,
+            filter: &arguments.filter,
+            keys: &arguments.keys,
+            aws: &arguments.aws,
+        },
+    );
     let next: Vec<&str> = next.iter().map(String::as_str).collect();
-    conclude(&answer, &arguments.output, is_quiet, &next)?;
+    conclude(&answer, &question.filter, &arguments.output, is_quiet, &next)?;
     sources.conclude(&answer.case, is_quiet)?;
     if !is_quiet {
         manifest::write_summary(&question.expectations, &answer.case)?;
@@ -54,6 +62,7 @@ pub(super) fn run(arguments: &Analyze, is_quiet: bool) -> anyhow::Result<Outcome
 /// Writes the results and the summary.
 pub(super) fn conclude(
     answer: &Answer,
+    filter: &Filter,
     output: &OutputArguments,
     is_quiet: bool,
     next_commands: &[&str],
@@ -64,7 +73,7 @@ pub(super) fn conclude(
         if matches!(output.output, Format::Table | Format::Wide) {
             writeln!(err)?;
         }
-        report::write_summary(&mut err, &answer.case, next_commands, output::layout_of_messages())?;
+        report::write_summary(&mut err, &answer.case, filter, next_commands, output::layout_of_messages())?;
     }
     Ok(())
 }

@@ -178,7 +178,7 @@ pub(super) struct Manual {
 
 #[derive(Debug, Args)]
 pub(super) struct Rules {
-    /// Rule id, such as KT101; all rules if not given.
+    /// Rule id, such as KT101, or the rule's name; all rules if not given.
     #[arg(value_name = "ID")]
     pub(super) id: Option<String>,
 }
@@ -207,7 +207,7 @@ pub(super) struct WindowArguments {
 #[command(next_help_heading = "Which nodes")]
 pub(super) struct FilterArguments {
     /// Nodes of this account; repeatable, as are the filters below. In S3, only its trail is read.
-    #[arg(long, value_name = "ACCOUNT")]
+    #[arg(long, value_name = "ACCOUNT", value_parser = parse_account)]
     pub(super) account: Vec<Text>,
     /// Nodes of this region. In AWS, only its trail is read.
     #[arg(long, value_name = "REGION")]
@@ -356,7 +356,19 @@ fn parse_alias(text: &str) -> Result<(Text, Text), String> {
     if key.is_empty() || key.contains("alias/") {
         return Err("an alias points to a key: give its ARN or id".to_owned());
     }
+    if parse_key(key).is_err() {
+        return Err(format!("`{key}` is neither a key ARN nor a key id"));
+    }
     Ok((alias.into(), key.into()))
+}
+
+/// An account id: 12 digits.
+pub(super) fn parse_account(text: &str) -> Result<Text, String> {
+    if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        Ok(text.into())
+    } else {
+        Err("an account id has 12 digits".to_owned())
+    }
 }
 
 fn parse_severity(text: &str) -> Result<Severity, String> {
@@ -424,9 +436,13 @@ mod tests {
     #[test]
     fn an_alias_points_to_a_key() {
         assert!(parse_alias("alias/ebs=11111111-2222-3333-4444-555555555555").is_ok());
-        for text in
-            ["alias/ebs", "ebs=11111111-2222-3333-4444-555555555555", "alias/ebs=alias/other", "alias/ebs="]
-        {
+        for text in [
+            "alias/ebs",
+            "ebs=11111111-2222-3333-4444-555555555555",
+            "alias/ebs=alias/other",
+            "alias/ebs=",
+            "alias/x=foo",
+        ] {
             assert!(parse_alias(text).is_err(), "{text}");
         }
     }

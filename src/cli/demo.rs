@@ -26,8 +26,9 @@ pub(super) fn run(arguments: &Demo, is_quiet: bool) -> anyhow::Result<Outcome> {
     }
     let mut objects = Vec::new();
     collect(&INCIDENT, &mut objects);
-    let answer = pipeline::answer(&objects, &ReadOptions::default(), &Question::default(), &Quiet);
-    conclude(&answer, &arguments.output, is_quiet, &["keytrail analyze ./AWSLogs"])?;
+    let question = Question::default();
+    let answer = pipeline::answer(&objects, &ReadOptions::default(), &question, &Quiet);
+    conclude(&answer, &question.filter, &arguments.output, is_quiet, &["keytrail analyze ./AWSLogs"])?;
     Ok(Outcome::Done)
 }
 

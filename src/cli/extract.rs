@@ -7,7 +7,7 @@ use anyhow::bail;
 use clap::Args;
 
 use super::Outcome;
-use super::arguments::{ReadingArguments, WindowArguments, parse_bytes};
+use super::arguments::{ReadingArguments, WindowArguments, parse_account, parse_bytes};
 use super::progress::Bar;
 use super::sources::{self, AwsArguments, Sources};
 use super::{pipeline, window};
@@ -56,7 +56,7 @@ pub(super) struct Extract {
 #[command(next_help_heading = "What to read of S3")]
 struct Narrowing {
     /// Logs of this account; repeatable.
-    #[arg(long, value_name = "ACCOUNT")]
+    #[arg(long, value_name = "ACCOUNT", value_parser = parse_account)]
     account: Vec<Text>,
     /// Logs of this region; repeatable.
     #[arg(long, value_name = "REGION")]

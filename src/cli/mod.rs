@@ -14,6 +14,7 @@ mod extract;
 mod lookup;
 mod manifest;
 mod manual;
+mod next;
 mod output;
 mod pipeline;
 mod progress;
@@ -71,7 +72,18 @@ pub fn main() -> ExitCode {
             // Help and version come this way too, and clap knows which stream and code each wants.
             let code = u8::try_from(error.exit_code()).unwrap_or(FATAL);
             return match error.print() {
-                Ok(()) => ExitCode::from(code),
+                Ok(()) => {
+                    let is_missing = error.kind() == clap::error::ErrorKind::MissingRequiredArgument;
+                    if let Some(source) = source_as_subject(std::env::args_os()).filter(|_| is_missing) {
+                        let source = crate::report::sanitize(&source).into_owned();
+                        // Nothing can be done about an error message that cannot be written.
+                        let _ = writeln!(
+                            anstream::stderr(),
+                            "\nhint: SUBJECT is missing, the node or key to be explained: keytrail explain SUBJECT {source}"
+                        );
+                    }
+                    ExitCode::from(code)
+                }
                 Err(_) => ExitCode::from(FATAL),
             };
         }
@@ -82,7 +94,7 @@ pub fn main() -> ExitCode {
         // Who closes the pipe has read enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let text = format!("{error:#}");
+            let text = chain(&error);
             let text = crate::report::sanitize(&text);
             // Nothing can be done about an error message that cannot be written.
             let _ = writeln!(anstream::stderr(), "error: {text}");
@@ -133,6 +145,28 @@ fn color_asked_for(arguments: impl Iterator<Item = OsString>) -> ColorChoice {
     when.and_then(|when| when.parse().ok()).unwrap_or(ColorChoice::Auto)
 }
 
+/// The source of an `explain` that names nothing else: it was taken for the subject.
+fn source_as_subject(arguments: impl Iterator<Item = OsString>) -> Option<String> {
+    let mut words = arguments.skip(1).map(|word| word.to_string_lossy().into_owned());
+    let is_explain = words.next()? == "explain";
+    let source = words.next().filter(|_| is_explain)?;
+    let path = std::path::Path::new(&source);
+    (sources::is_in_aws(path) || source == "-" || path.exists()).then_some(source)
+}
+
+/// An error and its causes; a cause that an error tells itself is not told again.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .chain()
@@ -150,7 +184,17 @@ pub fn command() -> clap::Command {
 mod tests {
     use clap::ColorChoice;
 
-    use super::color_asked_for;
+    use super::{chain, color_asked_for};
+
+    #[test]
+    fn what_the_system_says_is_told_once() {
+        let denied = || std::io::Error::from_raw_os_error(13);
+        let error = crate::source::disk::ListError::Unreadable { path: "logs".into(), source: denied() };
+        let text = chain(&error.into());
+        assert_eq!(text.matches("os error 13").count(), 1, "{text}");
+        let text = chain(&anyhow::Error::new(denied()).context("case.json: cannot be written"));
+        assert_eq!(text, format!("case.json: cannot be written: {}", denied()));
+    }
 
     #[test]
     fn help_has_the_colours_that_the_arguments_ask_for() {

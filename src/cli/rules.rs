@@ -12,7 +12,8 @@ use crate::rules::{self, RULES};
 pub(super) fn run(arguments: &Rules) -> anyhow::Result<Outcome> {
     let mut out = anstream::AutoStream::auto(io::stdout().lock());
     if let Some(id) = &arguments.id {
-        let Some(rule) = rules::rule(id) else {
+        let by_name = || RULES.iter().copied().find(|rule| rule.name.eq_ignore_ascii_case(id));
+        let Some(rule) = rules::rule(id).or_else(by_name) else {
             bail!("no rule is named `{id}`: `keytrail rules` lists all of them");
         };
         out.write_all(rule.page().as_bytes())

@@ -8,14 +8,18 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use clap::Args;
 
-use super::arguments::{FilterArguments, WindowArguments};
-use super::explain::quoted;
+use super::arguments::{FilterArguments, WindowArguments, parse_account};
+use super::next::quoted;
 use super::window;
 use crate::correlate::{Case, Question};
 use crate::event::Text;
 use crate::source::SourceObject;
-#[cfg(not(feature = "aws"))]
 use crate::source::disk;
+
+/// `--lookback` where it is not given: a day.
+const LOOKBACK_SECONDS: i64 = 86_400;
+/// `--lookup-rate` where it is not given.
+const LOOKUP_RATE: &str = "2";
 
 /// How to reach AWS, and what to read there.
 #[derive(Clone, Debug, Default, Args)]
@@ -40,10 +44,10 @@ pub(super) struct AwsArguments {
     #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = window::lookback)]
     pub(super) lookback: Option<i64>,
     /// With --account: read this account's logs too, such as those of the keys' owner; repeatable.
-    #[arg(long, value_name = "ACCOUNT")]
+    #[arg(long, value_name = "ACCOUNT", value_parser = parse_account)]
     pub(super) key_account: Vec<Text>,
     /// Requests per second and region to `lookup:`. AWS admits 2 per account and region, to all who ask.
-    #[arg(long, value_name = "N", default_value = "2", value_parser = parse_rate)]
+    #[arg(long, value_name = "N", default_value = LOOKUP_RATE, value_parser = parse_rate)]
     pub(super) lookup_rate: Option<f64>,
     /// Keep what is downloaded in this directory; it is a SOURCE too.
     #[arg(long, value_name = "DIR")]
@@ -70,6 +74,17 @@ impl AwsArguments {
         }
         for account in &self.key_account {
             words.push_str(&format!(" --key-account {}", quoted(account)));
+        }
+        match self.lookback {
+            None | Some(LOOKBACK_SECONDS) => {}
+            Some(0) => words.push_str(" --lookback 0"),
+            Some(seconds) => words.push_str(&format!(" --lookback {seconds}s")),
+        }
+        match self.lookup_rate {
+            Some(rate) if rate.to_string() != LOOKUP_RATE => {
+                words.push_str(&format!(" --lookup-rate {rate}"));
+            }
+            _ => {}
         }
         words
     }
@@ -111,6 +126,28 @@ pub(super) fn is_in_aws(source: &Path) -> bool {
     source.to_str().is_some_and(|source| source.starts_with("s3://") || source.starts_with("lookup:"))
 }
 
+/// What a source that is nowhere on disk was probably meant to be.
+fn near_miss(source: &Path) -> Option<String> {
+    let text = source.to_str()?;
+    let lower = text.to_ascii_lowercase();
+    if lower == "lookup" {
+        return Some("lookup:".to_owned());
+    }
+    if let Some(regions) = lower.strip_prefix("lookup:") {
+        return Some(format!("lookup:{regions}"));
+    }
+    let rest = lower.strip_prefix("s3:").map(|_| text[3..].trim_start_matches('/'))?;
+    Some(format!("s3://{rest}"))
+}
+
+/// The objects of a source on disk.
+fn list_on_disk(source: &Path) -> anyhow::Result<Vec<SourceObject>> {
+    disk::list(source).map_err(|error| match (&error, near_miss(source)) {
+        (disk::ListError::NotFound { .. }, Some(meant)) => anyhow::anyhow!("{error}; did you mean {meant}?"),
+        _ => error.into(),
+    })
+}
+
 /// A source in AWS is there, and holds nothing of what is asked.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -145,7 +182,7 @@ impl Sources {
             }
             let mut objects = Vec::new();
             for source in sources {
-                objects.extend(disk::list(source)?);
+                objects.extend(list_on_disk(source)?);
             }
             Ok(Self { objects })
         }
@@ -168,6 +205,25 @@ impl Sources {
         Ok(())
     }
 
+    /// Ends a run that found objects and could read nothing of them, wherever they are.
+    pub(super) fn check_all(&self, case: &Case) -> anyhow::Result<()> {
+        self.check(case)?;
+        let (records, failed) = (case.coverage.records, case.coverage.objects.failed);
+        let first = case.coverage.losses.iter().min_by_key(|loss| (&loss.object, loss.record));
+        if let Some(loss) = first.filter(|_| records.read == records.lost && failed > 0) {
+            let (object, detail) = (&loss.object, &loss.detail);
+            let hint = "is it a log of CloudTrail? \
+                        no CloudTrail record was read, so nothing can be said about any node";
+            match failed {
+                1 if self.objects.len() == 1 => bail!("{object}: cannot be read: {detail}; {hint}"),
+                _ => bail!(
+                    "none of the objects could be read ({failed} failed), such as {object}: {detail}; {hint}"
+                ),
+            }
+        }
+        Ok(())
+    }
+
     /// Says how it went in AWS, and ends the saving.
     pub(super) fn conclude(&self, case: &Case, is_quiet: bool) -> anyhow::Result<()> {
         #[cfg(feature = "aws")]
@@ -185,7 +241,7 @@ mod remote;
 
 #[cfg(test)]
 mod tests {
-    use super::{AwsArguments, is_in_aws};
+    use super::{AwsArguments, is_in_aws, list_on_disk};
 
     #[test]
     fn a_source_in_aws_is_told_by_its_scheme() {
@@ -195,6 +251,21 @@ mod tests {
         for path in ["./s3://logs", "s3", "lookup", "logs/s3:", "-", ""] {
             assert!(!is_in_aws(path.as_ref()), "{path}");
         }
+    }
+
+    #[test]
+    fn what_is_nearly_a_source_in_aws_is_told() {
+        for (given, meant) in [
+            ("lookup", "lookup:"),
+            ("LOOKUP:eu-west-1", "lookup:eu-west-1"),
+            ("s3:trail", "s3://trail"),
+            ("S3://trail/AWSLogs", "s3://trail/AWSLogs"),
+        ] {
+            let error = list_on_disk(given.as_ref()).expect_err("nothing there").to_string();
+            assert!(error.ends_with(&format!("did you mean {meant}?")), "{error}");
+        }
+        let error = list_on_disk("no/such/place".as_ref()).expect_err("nothing there").to_string();
+        assert!(!error.contains("did you mean"), "{error}");
     }
 
     #[test]

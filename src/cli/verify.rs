@@ -11,12 +11,13 @@ use clap::{Args, ValueEnum};
 
 use super::arguments::{FilterArguments, KeyArguments, ReadingArguments, WindowArguments};
 use super::destination::{check, put_in_place};
+use super::next::{self, Run};
 use super::output::{TOOL, layout, layout_of_messages};
 use super::pipeline::{self, Answer};
 use super::progress::Bar;
-use super::sources::{self, AwsArguments, NothingListed, Sources};
+use super::sources::{AwsArguments, NothingListed, Sources};
 use super::wait::{self, Look, Patience};
-use super::{Outcome, explain, manifest, window};
+use super::{Outcome, manifest, window};
 use crate::correlate::{Case, Question};
 use crate::report;
 use crate::source::disk;
@@ -235,7 +236,8 @@ fn conclude(
             writeln!(err)?;
         }
         let next = next_command(verification, arguments);
-        report::write_summary(&mut err, case, next.as_deref().as_slice(), layout_of_messages())?;
+        let layout = layout_of_messages();
+        report::write_summary(&mut err, case, &question.filter, next.as_deref().as_slice(), layout)?;
     }
     drop(err);
     if let Some(sources) = sources {
@@ -252,14 +254,11 @@ fn conclude(
 fn next_command(verification: &Verification, arguments: &Verify) -> Option<String> {
     let first = |result: Verdict| {
         let mut nodes = verification.nodes.iter().filter(|node| node.result == result);
-        nodes.find(|node| explain::is_instance_id(&node.instance_id))
+        nodes.find(|node| next::is_instance_id(&node.instance_id))
     };
     let node = first(Verdict::Fail).or_else(|| first(Verdict::Inconclusive))?;
     let Verify { sources, keys, window, filter, aws, .. } = arguments;
-    Some(
-        explain::command(&node.instance_id, sources, keys)
-            + &sources::narrowing(sources, window, filter, aws),
-    )
+    Some(next::explain(&node.instance_id, Run { sources, window, filter, keys, aws }))
 }
 
 fn write(format: VerifyFormat, reading: &Reading, wait: Option<Wait>) -> io::Result<()> {

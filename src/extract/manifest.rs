@@ -305,14 +305,16 @@ fn lock(file: &File, path: &Path) -> Result<(), ExtractError> {
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ExtractError> {
     let failed = |source| ExtractError::Write { path: path.to_owned(), source };
     let mut file = new_beside(path)?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+    file.as_file_mut().write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
     persist(file, path)
 }
 
 /// A temporary file that is to become `path`.
 pub(super) fn new_beside(path: &Path) -> Result<tempfile::NamedTempFile, ExtractError> {
     let file = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(directory_of(path));
-    let file = file.map_err(|source| ExtractError::Write { path: path.to_owned(), source })?;
+    // What was made for a while is of no interest: the path that was asked for is told.
+    let file =
+        file.map_err(|error| ExtractError::Write { path: path.to_owned(), source: error.kind().into() })?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;

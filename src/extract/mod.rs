@@ -104,7 +104,7 @@ pub enum ExtractError {
         path: PathBuf,
     },
     /// The target's name does not say what to write.
-    #[error("{}: name a directory, a file that ends in .json.gz{}", path.display(), if cfg!(feature = "parquet") { ", or one that ends in .parquet" } else { "; this keytrail was built without Parquet" })]
+    #[error("{}: name a directory{}", path.display(), if cfg!(feature = "parquet") { ", a file that ends in .json.gz, or one that ends in .parquet" } else { " or a file that ends in .json.gz; this keytrail was built without Parquet" })]
     Form {
         /// The target.
         path: PathBuf,

@@ -60,7 +60,7 @@ impl Target {
             }
             #[cfg(not(feature = "parquet"))]
             return Err(ExtractError::Form { path: out.to_owned() });
-        } else if [".gz", ".json", ".jsonl", ".zst"].iter().any(|extension| name.ends_with(extension)) {
+        } else if FOREIGN_EXTENSIONS.iter().any(|extension| name.ends_with(extension)) {
             return Err(ExtractError::Form { path: out.to_owned() });
         } else {
             Form::Directory
@@ -208,6 +208,10 @@ impl Target {
         fs::remove_dir(&self.directory).map_err(failed)
     }
 }
+
+/// Of files that an extract is never.
+const FOREIGN_EXTENSIONS: [&str; 12] =
+    [".gz", ".json", ".jsonl", ".ndjson", ".zst", ".zip", ".tar", ".tgz", ".bz2", ".xz", ".csv", ".html"];
 
 const RECORDS: &str = "records";
 

@@ -418,7 +418,7 @@ fn write_part(compressor: &mut Compressor, part: &PartText) -> Result<Compressed
     let stored = &stored[..length];
     let failed = |source| ExtractError::Write { path: part.path.clone(), source };
     let mut file = manifest::new_beside(&part.path)?;
-    file.write_all(stored).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+    file.as_file_mut().write_all(stored).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
     manifest::persist(file, &part.path)?;
     Ok(Compressed { part: part.part, bytes: length as u64, sha256: hexadecimal(&Sha256::digest(stored)) })
 }

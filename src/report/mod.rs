@@ -11,6 +11,7 @@ mod columns;
 mod csv;
 mod document;
 mod explanation;
+mod filtered;
 mod html;
 #[cfg(test)]
 mod incident;

@@ -67,13 +67,27 @@ pub fn write_incidents(
             write_indented(&mut out, prose(&fix, layout), layout, Tone::Good)?;
         }
     }
-    write_more(&mut out, told.len().saturating_sub(INCIDENTS_SHOWN_MAX), "incidents", layout.style)?;
+    let more = told.len().saturating_sub(INCIDENTS_SHOWN_MAX);
+    write_more(
+        &mut out,
+        more,
+        "incidents; --export html=FILE tells of more, -o json of all findings",
+        layout.style,
+    )?;
     if !quiet.is_empty() {
         let rules: std::collections::BTreeSet<&str> =
             quiet.iter().flat_map(|incident| incident.rules.iter().copied()).collect();
         let rules: Vec<&str> = rules.into_iter().collect();
         let nodes: usize = quiet.iter().map(|incident| incident.nodes.len()).sum();
-        let text = format!("for information: {nodes} nodes with {}", rules.join(" "));
+        let noun = if nodes == 1 { "node" } else { "nodes" };
+        let text = match nodes {
+            // Archives, keys and accounts have findings too.
+            0 => rules.join(" "),
+            _ => format!("{nodes} {noun} with {}", rules.join(" ")),
+        };
+        let label =
+            if told.is_empty() { "nothing of concern; for information: " } else { "for information: " };
+        let text = format!("{label}{text}");
         write_indented(&mut out, prose(&text, layout), layout, Tone::Faint)?;
     }
     if !incidents.is_empty() {
@@ -137,8 +151,16 @@ mod tests {
     #[test]
     fn what_is_of_no_concern_is_counted_only() {
         let text = written(&[incident(Severity::Info, "terminated by Karpenter")]);
-        assert_eq!(text, "          for information: 1 nodes with KT101 KT306\n\n");
+        assert_eq!(text, "          nothing of concern; for information: 1 node with KT101 KT306\n\n");
         assert_eq!(written(&[]), "");
+    }
+
+    #[test]
+    fn what_is_left_out_says_where_it_is() {
+        let text = written(&vec![incident(Severity::High, "KMS refuses the key"); 9]);
+        assert!(text.contains("and 1 more incident; --export html=FILE"), "{text}");
+        let text = written(&vec![incident(Severity::High, "KMS refuses the key"); 31]);
+        assert!(text.contains("and 23 more incidents; --export html=FILE"), "{text}");
     }
 
     #[test]

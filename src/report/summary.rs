@@ -7,9 +7,10 @@ use std::io::{self, BufWriter, Write};
 
 use super::abbreviate::limited;
 use super::document::{contract_name, sorted_losses};
+use super::filtered;
 use super::style::{Line, Tone};
 use super::table::{Layout, write_more};
-use crate::correlate::{Case, KeyVerdict, Node};
+use crate::correlate::{Case, Filter, KeyVerdict, Node};
 use crate::event::{Detail, Scope};
 
 /// Losses that are listed before the rest is counted.
@@ -28,7 +29,7 @@ const LABEL_COLUMNS: usize = 7;
 /// How far the rest of a line is indented that the screen has no room for.
 const INDENT_COLUMNS: usize = 2;
 
-/// Writes the summary. `next_commands` are whole command lines that make a sensible next step; they are
+/// Writes the summary. `filter` is what chose the nodes; `next_commands` are whole command lines that make a sensible next step; they are
 /// shown as given.
 ///
 /// # Errors
@@ -36,6 +37,7 @@ const INDENT_COLUMNS: usize = 2;
 pub fn write_summary(
     out: &mut dyn Write,
     case: &Case,
+    filter: &Filter,
     next_commands: &[&str],
     layout: impl Into<Layout>,
 ) -> io::Result<()> {
@@ -44,7 +46,7 @@ pub fn write_summary(
     write_counts(&mut out, case, layout)?;
     write_coverage(&mut out, case, layout)?;
     write_losses(&mut out, case, layout)?;
-    for advice in advice(case) {
+    for advice in advice(case, filter) {
         Line::new(layout.style).push(Tone::Warning, "check: ").push(Tone::Plain, &advice).write_within(
             &mut out,
             layout.columns,
@@ -146,8 +148,8 @@ fn write_losses(out: &mut dyn Write, case: &Case, layout: Layout) -> io::Result<
 }
 
 /// What to check, where the archive cannot answer the question.
-fn advice(case: &Case) -> Vec<String> {
-    let mut advice = Vec::new();
+fn advice(case: &Case, filter: &Filter) -> Vec<String> {
+    let mut advice = filtered::advice(case, filter);
     let records = case.coverage.records;
     if case.nodes.is_empty() {
         if records.read == 0 {
@@ -160,6 +162,14 @@ fn advice(case: &Case) -> Vec<String> {
             advice.push(
                 "no record is about launches, volumes or keys. Do the accounts, regions and times above cover \
                  the nodes?"
+                    .to_owned(),
+            );
+        } else if !advice.is_empty() {
+            // The filters leave nothing; that has been said.
+        } else if filter.all_launches {
+            advice.push(
+                "no node within the filters. Do the time window and the other filters cover the launch, and does the \
+                 trail record management events of EC2?"
                     .to_owned(),
             );
         } else {
@@ -188,7 +198,8 @@ fn advice(case: &Case) -> Vec<String> {
     }
     if let Some(more) = case.unjoined_refusals.len().checked_sub(UNJOINED_SHOWN_MAX).filter(|more| *more > 0)
     {
-        advice.push(format!("{more} more refusals by KMS that no launch could be found for"));
+        let noun = if more == 1 { "refusal" } else { "refusals" };
+        advice.push(format!("{more} more {noun} by KMS that no launch could be found for"));
     }
     let mut aliases: Vec<&str> = case.nodes.iter().flat_map(unresolved_aliases).collect();
     aliases.sort_unstable();
@@ -256,12 +267,13 @@ pub(super) fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::{grouped, write_summary};
-    use crate::correlate::{Case, KeyVerdict};
+    use crate::correlate::{Case, Filter, KeyVerdict};
     use crate::report::{Layout, Style, incident, is_hazardous};
 
     fn summary(case: &Case, next_commands: &[&str]) -> String {
         let mut bytes = Vec::new();
-        write_summary(&mut bytes, case, next_commands, Style::plain()).expect("memory does not fail");
+        write_summary(&mut bytes, case, &Filter::default(), next_commands, Style::plain())
+            .expect("memory does not fail");
         String::from_utf8(bytes).expect("UTF-8")
     }
 
@@ -284,7 +296,8 @@ next:  keytrail explain i-0cccccccccccccccc logs
         let mut bytes = Vec::new();
         let layout = Layout { columns: Some(60), style: Style::plain() };
         let command = "keytrail explain i-0cccccccccccccccc a/directory/with/a/very/long/name";
-        write_summary(&mut bytes, &incident::case(), &[command], layout).expect("memory does not fail");
+        write_summary(&mut bytes, &incident::case(), &Filter::default(), &[command], layout)
+            .expect("memory does not fail");
         let text = String::from_utf8(bytes).expect("UTF-8");
         let (command, rest): (Vec<&str>, Vec<&str>) =
             text.lines().partition(|line| line.starts_with("next:"));
@@ -347,6 +360,8 @@ next:  keytrail explain i-0cccccccccccccccc logs
     fn many_losses_and_scopes_are_counted() {
         let mut case = Case::default();
         let loss = incident::case().coverage.losses.remove(0);
+        case.coverage.losses = vec![loss.clone(); 4];
+        assert!(summary(&case, &[]).contains("\nand 1 more loss\n"));
         case.coverage.losses = vec![loss; 50_000];
         for account in 0..100 {
             let scope = (format!("{account:012}").into(), "us-east-1".into());

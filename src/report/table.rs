@@ -438,7 +438,21 @@ pub(super) fn write_more(out: &mut dyn Write, more: usize, what: &str, style: St
     if more == 0 {
         return Ok(());
     }
+    let what = if more == 1 { singular(what) } else { what.to_owned() };
     Line::new(style).push(Tone::Faint, &format!("and {more} more {what}")).write(out)
+}
+
+/// One of things that are named in the plural.
+fn singular(what: &str) -> String {
+    match what {
+        "losses" => "loss".to_owned(),
+        "accounts and regions" => "account and region".to_owned(),
+        _ => {
+            let (first, rest) =
+                what.split_at(what.find(|letter: char| !letter.is_alphabetic()).unwrap_or(what.len()));
+            format!("{}{rest}", first.strip_suffix('s').unwrap_or(first))
+        }
+    }
 }
 
 type WideColumn = (&'static str, fn(&Node, &[&'static str]) -> Cell);

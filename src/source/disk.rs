@@ -20,7 +20,7 @@ pub enum ListError {
         path: PathBuf,
     },
     /// The path, or a directory below it, cannot be read.
-    #[error("{}: cannot be read: {source}", path.display())]
+    #[error("{}: cannot be read: {source}{}", path.display(), way_out(source))]
     Unreadable {
         /// The path at fault.
         path: PathBuf,
@@ -34,6 +34,15 @@ pub enum ListError {
         /// The path as given.
         path: PathBuf,
     },
+}
+
+/// What can be done: logs that are left out in silence would turn into false conclusions.
+fn way_out(error: &io::Error) -> &'static str {
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        "; make it readable, or name each part that is readable as SOURCE"
+    } else {
+        ""
+    }
 }
 
 /// Lists `path`: every file below a directory at any depth, the file itself, or standard input for `-`.
@@ -186,6 +195,7 @@ mod tests {
         if fs::read_dir(&closed).is_err() {
             let error = list(directory.path()).expect_err("a closed directory");
             assert!(matches!(&error, ListError::Unreadable { path, .. } if *path == closed), "{error}");
+            assert!(error.to_string().contains("make it readable"), "{error}");
         }
         fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).expect("permissions");
     }

@@ -19,10 +19,11 @@ fn rows(csv: &str) -> Vec<Vec<String>> {
 
 #[test]
 fn an_export_is_what_standard_output_would_be() {
-    let run = analyze("-o json --export json=case.json --export jsonl=a/b/case.jsonl --export csv=nodes.csv")
+    let run = analyze("-o json --export json=case.json --export jsonl=a/case.jsonl --export csv=nodes.csv")
+        .directory("a")
         .succeed();
     assert_eq!(run.text("case.json"), run.stdout);
-    assert_eq!(run.text("a/b/case.jsonl"), analyze("-o jsonl").succeed().stdout);
+    assert_eq!(run.text("a/case.jsonl"), analyze("-o jsonl").succeed().stdout);
     assert_eq!(run.text("nodes.csv"), analyze("-o csv").succeed().stdout);
     assert_eq!(run.names(), ["a", "case.json", "nodes.csv"], "no temporary file is left");
 }
@@ -139,9 +140,11 @@ fn an_output_that_cannot_be_written_is_found_before_reading() {
 }
 
 #[test]
-fn missing_directories_are_made() {
-    let run = analyze("-o none --export json=a/b/c.json").succeed();
-    assert!(run.text("a/b/c.json").starts_with('{'));
+fn a_missing_directory_is_made_for_tables_and_missed_for_a_file() {
+    let run = analyze("-o none --export csv=a/b").succeed();
+    assert!(run.path("a/b/nodes.csv").is_file());
+    let run = analyze("-o none --export json=a/c.json").fail(&["a/c.json", "no directory a"]);
+    assert_eq!(run.names(), [] as [&str; 0], "nothing is made");
 }
 
 #[test]

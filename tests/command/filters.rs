@@ -122,3 +122,33 @@ fn a_filter_by_a_text_that_a_log_made_up_is_taken_as_text() {
     let run = keytrail("analyze - -o json --nodepool").argument("a b;--x").input(text).succeed();
     assert_eq!(run.node_ids().len(), 2);
 }
+
+#[test]
+fn a_name_that_the_archive_does_not_have_is_no_silent_success() {
+    for (options, says) in [
+        ("--nodepool genral", "--nodepool genral: not in this archive; the only nodepool there is general"),
+        ("--cluster nope", "--cluster nope: not in this archive; the only cluster there is orders"),
+        ("--region eu-wst-1", "--region eu-wst-1: not in this archive; the only region there is eu-west-1"),
+        ("--account 111122223333", "the only account there is 123456789012"),
+        ("--since 6h", "and the newest record is of 2026-05-06"),
+    ] {
+        let run = analyze(options).succeed();
+        assert!(run.stderr.contains("check: ") && run.stderr.contains(says), "{options}: {}", run.stderr);
+        assert!(!run.stderr.contains("--all-launches"), "{options}: {}", run.stderr);
+    }
+    assert!(!analyze("--nodepool general").succeed().stderr.contains("not in this archive"));
+    analyze("--account 12345").fail(&["--account", "12 digits"]);
+}
+
+#[test]
+fn an_incident_without_a_key_at_fault_has_a_next_command_too() {
+    for sample in ["21-spot-interruption", "31-launch-aborted"] {
+        let found = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/sample-logs")).expect("samples");
+        let name = found
+            .filter_map(|entry| entry.expect("a name").file_name().into_string().ok())
+            .find(|name| name[..2] == sample[..2])
+            .expect("a sample");
+        let run = keytrail(&format!("analyze sample-logs/{name}")).succeed();
+        assert!(run.stderr.contains("next:  keytrail explain i-"), "{name}: {}", run.stderr);
+    }
+}

@@ -43,10 +43,21 @@ fn a_directory_without_logs_is_read_and_says_what_to_check() {
 }
 
 #[test]
-fn a_file_given_by_name_that_is_no_log_is_a_loss() {
-    let run = keytrail("analyze notes.txt --strict").file("notes.txt", "nothing to see").run();
-    assert_eq!(run.code, 3, "{}", run.stderr);
-    assert!(run.stderr.contains("notes.txt: invalid-json"), "{}", run.stderr);
+fn nothing_but_broken_objects_is_an_error_and_not_an_empty_answer() {
+    let one = "analyze notes.txt --export json=case.json";
+    let run = keytrail(one).file("notes.txt", "nothing to see").fail(&[
+        "notes.txt",
+        "cannot be read",
+        "CloudTrail",
+    ]);
+    assert_eq!(run.names(), ["notes.txt"], "no result is written");
+    let cut = &gzip(&sample_text(SAMPLE))[..40];
+    keytrail("analyze logs")
+        .file("logs/a.json.gz", cut)
+        .file("logs/b.json.gz", cut)
+        .fail(&["none of the objects could be read (2 failed)", "logs/a.json.gz"]);
+    // What is no log at all is skipped, and nothing is wrong with it.
+    keytrail("analyze logs").file("logs/a.txt", "x").file("logs/b.json", "{\"Records\":[]}").succeed();
 }
 
 #[test]
@@ -112,10 +123,32 @@ fn lookup_events_pages_are_read_from_standard_input() {
 }
 
 #[test]
-fn empty_standard_input_is_a_loss_not_an_answer() {
-    let run = keytrail("analyze - --strict").run();
-    assert_eq!(run.code, 3);
-    assert!(run.stderr.contains("no CloudTrail record was read"), "{}", run.stderr);
+fn empty_standard_input_is_an_error_not_an_answer() {
+    for line in ["analyze -", "analyze - --strict"] {
+        keytrail(line).fail(&["-: cannot be read", "no CloudTrail record was read"]);
+    }
+}
+
+#[test]
+fn what_is_nearly_a_source_in_aws_is_told() {
+    keytrail("analyze lookup").fail(&["did you mean lookup:?"]);
+    keytrail("analyze S3://trail").fail(&["did you mean s3://trail?"]);
+}
+
+#[test]
+fn the_next_command_does_not_wait_for_standard_input() {
+    let run = keytrail("analyze -").input(sample_text(SAMPLE)).succeed();
+    let next = run.stderr.lines().find(|line| line.starts_with("next:")).expect("a next command");
+    assert!(next.contains(" FILE  # FILE: standard input, saved"), "{next}");
+}
+
+#[test]
+fn a_rule_is_found_by_its_name_too() {
+    let by_id = keytrail("rules KT305").succeed().stdout;
+    let listed = keytrail("rules").succeed().stdout;
+    let line = listed.lines().find(|line| line.contains("KT305")).expect("it is listed");
+    let name = line.split_whitespace().nth(2).expect("a name");
+    assert_eq!(keytrail(&format!("rules {name}")).succeed().stdout, by_id, "{line}");
 }
 
 #[test]
@@ -137,4 +170,12 @@ fn a_subject_that_is_not_in_the_archive_is_an_error() {
 #[test]
 fn a_rule_that_does_not_exist_says_how_to_list_them() {
     keytrail("rules KT999").fail(&["KT999", "keytrail rules"]);
+}
+
+#[test]
+fn a_source_without_a_subject_says_that_the_subject_is_missing() {
+    keytrail("explain sample-logs/01-healthy")
+        .fail(&["SUBJECT is missing", "keytrail explain SUBJECT sample-logs/01-healthy"]);
+    let run = keytrail("explain i-0aaaaaaaaaaaaaaaa").fail(&["<SOURCE>"]);
+    assert!(!run.stderr.contains("SUBJECT is missing"), "{}", run.stderr);
 }

@@ -9,15 +9,15 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 
-use super::{AwsArguments, NothingListed, is_in_aws};
+use super::{AwsArguments, NothingListed, is_in_aws, list_on_disk};
 use crate::cli::lookup;
 use crate::correlate::{Case, Filter, Question};
 use crate::event::{KeyArn, Text, Timestamp};
 use crate::report::sanitize;
+use crate::source::SourceObject;
 use crate::source::aws::lookup::{LookupOptions, LookupWindow, REQUESTS_PER_SECOND};
 use crate::source::aws::s3::{Listing, Location, S3Options, SaveDirectory, Selection, source_objects};
 use crate::source::aws::{Session, SessionOptions};
-use crate::source::{SourceObject, disk};
 
 /// How long after the end of the window objects are read: events are delivered late, and nodes end later than they began.
 const DELIVERY_MARGIN_SECONDS: i64 = 24 * 3600;
@@ -43,7 +43,7 @@ pub(super) fn list(
     // What is on disk is listed first: a wrong path is told before AWS is asked.
     let mut listed = Vec::with_capacity(sources.len());
     for source in sources {
-        listed.push(if is_in_aws(source) { Vec::new() } else { disk::list(source)? });
+        listed.push(if is_in_aws(source) { Vec::new() } else { list_on_disk(source)? });
     }
     let mut remote: Option<Remote> = None;
     let mut listings = Vec::new();

@@ -14,7 +14,7 @@ use super::explanation::{delta, moment};
 use super::style::Style;
 use super::summary::write_summary;
 use super::table::key_texts;
-use crate::correlate::{Case, Confidence, KeyVerdict, Node, TimelineRef, TimelineRole};
+use crate::correlate::{Case, Confidence, Filter, KeyVerdict, Node, TimelineRef, TimelineRole};
 use crate::event::{Id, Text, Timestamp};
 use crate::rules::{Finding, Incident, Severity, incidents};
 use inert::{cell, code, escaped, write_fenced};
@@ -358,7 +358,7 @@ fn write_remedies(out: &mut dyn Write, told: &[&Incident], findings: &[Finding])
 
 fn write_coverage(out: &mut dyn Write, case: &Case, tool: Tool<'_>) -> io::Result<()> {
     let mut summary = Vec::new();
-    write_summary(&mut summary, case, &[], Style::plain())?;
+    write_summary(&mut summary, case, &Filter::default(), &[], Style::plain())?;
     writeln!(out, "\n## What was read\n")?;
     for line in String::from_utf8_lossy(&summary).lines() {
         writeln!(out, "- {}", escaped(line))?;

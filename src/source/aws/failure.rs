@@ -206,15 +206,24 @@ fn without_credentials(profile: Option<&str>) -> String {
             "profile {profile} gives no AWS credentials; is it in ~/.aws/config or ~/.aws/credentials, and has it keys, \
              a role or SSO?"
         ),
-        None => "no AWS credentials were found; name a profile with --profile, log in with `aws sso login`, or set \
-                 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-            .to_owned(),
+        None => format!("no AWS credentials were found; {WAYS_IN}"),
     }
 }
 
+/// What gives credentials.
+const WAYS_IN: &str = "name a profile with --profile, log in with `aws sso login`, or set AWS_ACCESS_KEY_ID and \
+                       AWS_SECRET_ACCESS_KEY";
+
 /// What comes next where a login is missing.
 fn login(profile: Option<&str>, detail: &str) -> String {
-    if detail.contains("SSO token") { format!("; {}", renewal(profile)) } else { String::new() }
+    if detail.contains("SSO token") {
+        return format!("; {}", renewal(profile));
+    }
+    match profile {
+        // The last that is asked is the instance's metadata service: on other machines it says nothing of use.
+        None => format!("; {WAYS_IN}"),
+        Some(_) => String::new(),
+    }
 }
 
 fn renewal(profile: Option<&str>) -> String {
