@@ -22,7 +22,7 @@ pub(super) fn run(arguments: &Analyze, is_quiet: bool) -> anyhow::Result<Outcome
     let options = pipeline::read_options(&arguments.reading);
     let answer = pipeline::answer(&sources.objects, &options, &question, &bar);
     bar.finish();
-    sources.check_all(&answer.case)?;
+    sources.check(&answer.case)?;
     let next = next::command(
         &answer.case,
         &answer.findings,

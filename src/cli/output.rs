@@ -107,19 +107,10 @@ impl Export {
 
 /// Says early, before hours of reading, that an export cannot be written.
 pub(super) fn check(arguments: &OutputArguments) -> anyhow::Result<()> {
-    let targets = arguments
-        .export
-        .iter()
-        .flat_map(|export| export.targets(Table::Nodes).into_iter().map(move |target| (export, target)));
-    for (export, target) in targets {
+    for target in arguments.export.iter().flat_map(|export| export.targets(Table::Nodes)) {
         let path = target.path.display();
         destination::check(&target.path, arguments.force)?;
-        let directory = target.path.parent().filter(|above| !above.as_os_str().is_empty());
-        let is_of_many = export.targets(Table::Nodes).len() > 1;
-        if let Some(directory) = directory.filter(|above| !is_of_many && !above.exists()) {
-            bail!("{path}: there is no directory {}; make it first", directory.display());
-        }
-        // A missing directory for all tables will be made; what is there must be one.
+        // Missing directories will be made; what is there must be one.
         if let Some(file) = target.path.ancestors().skip(1).find(|above| above.exists() && !above.is_dir()) {
             bail!("{path}: cannot be made, because {} is no directory; name another place", file.display());
         }

@@ -205,25 +205,6 @@ impl Sources {
         Ok(())
     }
 
-    /// Ends a run that found objects and could read nothing of them, wherever they are.
-    pub(super) fn check_all(&self, case: &Case) -> anyhow::Result<()> {
-        self.check(case)?;
-        let (records, failed) = (case.coverage.records, case.coverage.objects.failed);
-        let first = case.coverage.losses.iter().min_by_key(|loss| (&loss.object, loss.record));
-        if let Some(loss) = first.filter(|_| records.read == records.lost && failed > 0) {
-            let (object, detail) = (&loss.object, &loss.detail);
-            let hint = "is it a log of CloudTrail? \
-                        no CloudTrail record was read, so nothing can be said about any node";
-            match failed {
-                1 if self.objects.len() == 1 => bail!("{object}: cannot be read: {detail}; {hint}"),
-                _ => bail!(
-                    "none of the objects could be read ({failed} failed), such as {object}: {detail}; {hint}"
-                ),
-            }
-        }
-        Ok(())
-    }
-
     /// Says how it went in AWS, and ends the saving.
     pub(super) fn conclude(&self, case: &Case, is_quiet: bool) -> anyhow::Result<()> {
         #[cfg(feature = "aws")]
