@@ -138,8 +138,11 @@ impl Resolver<'_> {
         let Some(mappings) = archived else {
             let id = known.map(|(id, _)| &**id);
             let name = draft.named_template().map(|(name, _)| &**name);
+            let version =
+                known.map_or_else(|| draft.named_template().and_then(|(_, named)| named), |(_, of)| of);
             let managed = self.expectations.manifest.launch_template(id, name);
             let keys = managed
+                .filter(|template| template.is_version(version))
                 .map(|template| self.mapping_keys(&template.mappings, KeySource::LaunchTemplate, draft, at));
             return Configured { keys: keys.unwrap_or_default(), ..Configured::default() };
         };

@@ -159,6 +159,9 @@ pub struct LaunchTemplate {
     pub id: Option<Text>,
     /// Name, where Terraform knows it.
     pub name: Option<Text>,
+    /// The version that the mappings are of: the latest, or the one that apply will make; `None` where Terraform does
+    /// not say.
+    pub version: Option<u64>,
     /// Its block device mappings.
     pub mappings: Vec<Mapping>,
     /// The resource.
@@ -266,6 +269,21 @@ impl Manifest {
         let settings = node_classes.chain(templates).filter_map(|mapping| mapping.kms_key.as_ref());
         let keys = settings.filter(|key| key.form == KeyForm::Key).map(|key| &key.text);
         keys.chain(self.aliases.values().map(|alias| &alias.key))
+    }
+}
+
+impl LaunchTemplate {
+    /// Whether a launch with a version of the template, as logged, had these mappings, as far as Terraform says
+    /// which version they are of.
+    #[must_use]
+    pub fn is_version(&self, launched: Option<&str>) -> bool {
+        let Some(version) = self.version else {
+            return true;
+        };
+        // Of a template with one version, `$Latest` and `$Default` are that one.
+        launched
+            .and_then(|launched| launched.parse().ok())
+            .map_or(version == 1, |number: u64| number == version)
     }
 }
 

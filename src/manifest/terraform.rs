@@ -180,8 +180,12 @@ impl Reading<'_> {
             mappings.push(template_mapping(&mut settings, item));
         }
         let id = tree.text_of("id").map(Text::from);
+        let before = source.address.as_deref().and_then(|address| self.changes.get(address)?.version_before);
+        // An apply that changes a template makes its next version; one that replaces it makes another template.
+        let next = before.filter(|_| id.is_some()).and_then(|before| before.checked_add(1));
+        let version = tree.text_of("latest_version").and_then(|version| version.parse().ok()).or(next);
         let position = source.position(1, 1);
-        self.manifest.add_launch_template(LaunchTemplate { id, name, mappings, position })
+        self.manifest.add_launch_template(LaunchTemplate { id, name, version, mappings, position })
     }
 
     /// Every alias goes by its ARN: a name alone would hold in any account and region.

@@ -4,10 +4,10 @@
 //! named at all. A key that nobody named is never taken for expected, but where the archive shows that the account's
 //! default for EBS was set to it before the launch.
 
-use super::{Assertion, Check, Context};
+use super::{Assertion, Check, Context, Location};
 use crate::correlate::{Confidence, ConfiguredMappings, DefaultKey, DeviceKey, KeySource, Node, WrittenKey};
 use crate::event::{BlockDevice, Detail, Id, LaunchedInstance, Text};
-use crate::manifest::Encryption;
+use crate::manifest::{Encryption, LaunchTemplate};
 use crate::rules::wording::plain;
 
 const NAME_THE_KEY: &str = "name the key (kmsKeyID of the node class's blockDeviceMappings), or say with --expect-key which key is meant";
@@ -77,9 +77,11 @@ impl<'a> Context<'a> {
 pub(super) fn read(context: &Context<'_>, node: &Node, configured: &Configured<'_>) -> Expectation {
     let mut expectation =
         Expectation { keys: Vec::new(), default_key: None, free: 0, unresolved: 0, assertions: Vec::new() };
-    if node.expected_keys.is_empty() {
+    let is_by_flag = node.expected_keys.iter().any(|device| device.key.source == KeySource::Flag);
+    if let Some(template) = context.other_version(node).filter(|_| !is_by_flag) {
+        expectation.assertions.push(other_version(node, template));
+    } else if node.expected_keys.is_empty() {
         expectation.assertions.push(nothing_configured(context, node, configured));
-        return expectation;
     }
     for (index, device) in node.expected_keys.iter().enumerate() {
         let part = match &device.device {
@@ -276,6 +278,24 @@ fn unnamed(
             .to_owned(),
     };
     (assertion.inconclusive(why, NAME_THE_KEY), None)
+}
+
+/// What a manifest asks of one version of a launch template says nothing of a node that another version made.
+fn other_version(node: &Node, template: &LaunchTemplate) -> Assertion {
+    let version = template.version.map_or_else(String::new, |version| format!("version {version} of "));
+    let name = template.name.as_ref().or(template.id.as_ref()).map_or_else(String::new, |name| plain(name));
+    let text = format!("The manifest has {version}the launch template {name}");
+    let mut assertion = Assertion::of_node(Check::KeyExpected, node, Some("launch-template"), text);
+    assertion.location = Some(Location::from(&template.position));
+    let launched = node.launch_template.as_ref().and_then(|launched| launched.version.as_deref());
+    let why = match launched.filter(|version| version.parse::<u64>().is_ok()) {
+        Some(version) => format!("the node was launched with version {}", plain(version)),
+        None => "the archive does not show with which version the node was launched".to_owned(),
+    };
+    assertion.inconclusive(
+        why,
+        "a launch with that version, or the manifest of the version that was launched (or --expect-key)",
+    )
 }
 
 fn nothing_configured(context: &Context<'_>, node: &Node, configured: &Configured<'_>) -> Assertion {

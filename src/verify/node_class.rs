@@ -6,7 +6,7 @@
 use super::{Assertion, Check, Context, Location, Notice};
 use crate::correlate::{DeviceKey, Node};
 use crate::event::Text;
-use crate::manifest::{KeyForm, Mapping, NodeClass, NodeClassKind, NoteKind, Position};
+use crate::manifest::{KeyForm, LaunchTemplate, Mapping, NodeClass, NodeClassKind, NoteKind, Position};
 use crate::rules::wording::plain;
 use crate::rules::{Subject, SubjectKind};
 
@@ -38,6 +38,10 @@ fn mapping_of<'a>(mappings: &'a [Mapping], device: Option<&Text>) -> Option<&'a 
     }
 }
 
+fn is_version_of(node: &Node, template: &LaunchTemplate) -> bool {
+    template.is_version(node.launch_template.as_ref().and_then(|launched| launched.version.as_deref()))
+}
+
 impl<'a> Context<'a> {
     /// The node's class, if a manifest holds it.
     pub(super) fn node_class(&self, node: &Node) -> Option<&'a NodeClass> {
@@ -49,11 +53,23 @@ impl<'a> Context<'a> {
         if let Some(class) = self.node_class(node) {
             return mapping_of(&class.mappings, device);
         }
-        let template = node.launch_template.as_ref()?;
-        mapping_of(
-            &self.demand.expectations.manifest.launch_template(Some(&template.id), None)?.mappings,
-            device,
-        )
+        let template = self.launch_template(node).filter(|template| is_version_of(node, template))?;
+        mapping_of(&template.mappings, device)
+    }
+
+    /// The launch template of a node as Terraform has it, in whatever version: the one that its class names, or that
+    /// it was launched from.
+    fn launch_template(&self, node: &Node) -> Option<&'a LaunchTemplate> {
+        let manifest = &self.demand.expectations.manifest;
+        match self.node_class(node) {
+            Some(class) => manifest.launch_template(None, Some(class.launch_template.as_ref()?)),
+            None => manifest.launch_template(Some(&node.launch_template.as_ref()?.id), None),
+        }
+    }
+
+    /// The launch template whose version in the manifest is not the one that the node was launched with.
+    pub(super) fn other_version(&self, node: &Node) -> Option<&'a LaunchTemplate> {
+        self.launch_template(node).filter(|template| !is_version_of(node, template))
     }
 
     /// Where a manifest sets the key of a device.
@@ -65,13 +81,11 @@ impl<'a> Context<'a> {
     /// EBS devices that the node's class maps, or its launch template as Terraform has it, by name where it has one;
     /// `None` where no manifest says.
     pub(super) fn node_class_devices(&self, node: &Node) -> Option<Vec<Option<Text>>> {
-        let manifest = &self.demand.expectations.manifest;
         let mappings = match self.node_class(node) {
-            Some(NodeClass { launch_template: Some(name), .. }) => {
-                &manifest.launch_template(None, Some(name))?.mappings
-            }
-            Some(class) => &class.mappings,
-            None => &manifest.launch_template(Some(&node.launch_template.as_ref()?.id), None)?.mappings,
+            Some(NodeClass { launch_template: None, mappings, .. }) => mappings,
+            Some(_) => &self.launch_template(node)?.mappings,
+            // Another version may have had other devices.
+            None => &self.launch_template(node).filter(|template| is_version_of(node, template))?.mappings,
         };
         // Without mappings of its own, Karpenter takes those of the AMI family.
         (!mappings.is_empty()).then(|| {

@@ -1,6 +1,7 @@
 //! What passes, what fails, what does not tell: for every way to say which key is expected.
 
 mod proof;
+mod template_versions;
 
 use super::{Assertion, Check, Demand, Outcome, Verification, verify};
 use crate::correlate::{Confidence, Expectations, Filter, Question};

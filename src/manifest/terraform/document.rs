@@ -87,6 +87,8 @@ struct Change<'a> {
 #[derive(Debug, Deserialize)]
 struct Difference<'a> {
     #[serde(borrow)]
+    before: Option<&'a RawValue>,
+    #[serde(borrow)]
     after_unknown: Option<&'a RawValue>,
     #[serde(borrow)]
     after_sensitive: Option<&'a RawValue>,
@@ -126,6 +128,8 @@ struct ConfiguredResource<'a> {
 pub(super) struct Marks {
     pub(super) unknown: Option<Json>,
     pub(super) sensitive: Option<Json>,
+    /// The latest version of a launch template before the change.
+    pub(super) version_before: Option<u64>,
 }
 
 impl<'a> Document<'a> {
@@ -166,6 +170,9 @@ impl<'a> Document<'a> {
             let marks = Marks {
                 unknown: marks(difference.after_unknown),
                 sensitive: marks(difference.after_sensitive),
+                version_before: (change.kind == "aws_launch_template")
+                    .then(|| marks(difference.before)?.get("latest_version")?.as_u64())
+                    .flatten(),
             };
             Some((change.address.as_str(), marks))
         });

@@ -223,6 +223,27 @@ fn a_launch_template_has_its_mappings() {
 }
 
 #[test]
+fn a_planned_change_makes_the_next_version_of_a_launch_template() {
+    let version = |id: &str, actions: &str, latest: &str, unknown: &str, before: &str| {
+        let text = format!(
+            r#"{{"format_version":"1.2","planned_values":{{"root_module":{{"resources":[{{"address":"aws_launch_template.golden","mode":"managed","type":"aws_launch_template","name":"golden","values":{{{id}"name":"golden",{latest}"block_device_mappings":[]}}}}]}}}},"resource_changes":[{{"address":"aws_launch_template.golden","type":"aws_launch_template","change":{{"actions":[{actions}],"before":{before},"after_unknown":{unknown},"after_sensitive":{{}}}}}}]}}"#
+        );
+        parse(&text).launch_templates[0].version
+    };
+    let id = r#""id":"lt-0123456789abcdef0","#;
+    let before = r#"{"id":"lt-0123456789abcdef0","latest_version":4}"#;
+    assert_eq!(version(id, r#""update""#, "", r#"{"latest_version":true}"#, before), Some(5));
+    assert_eq!(version(id, r#""no-op""#, r#""latest_version":4,"#, "{}", before), Some(4));
+    // One that is made anew begins at 1, and its id is known only then.
+    let unknown = r#"{"id":true,"latest_version":true}"#;
+    assert_eq!(version("", r#""delete","create""#, "", unknown, before), None);
+    assert_eq!(version("", r#""create""#, "", unknown, "null"), None);
+    for odd in ["[]", "7", r#"{"latest_version":"four"}"#, r#"{"latest_version":18446744073709551615}"#] {
+        assert_eq!(version(id, r#""update""#, "", r#"{"latest_version":true}"#, odd), None, "{odd}");
+    }
+}
+
+#[test]
 fn data_sources_that_a_plan_has_read_count() {
     let data = resource(
         "data.aws_kms_alias.ebs",
