@@ -87,11 +87,12 @@ impl Backend {
 
 /// Of each of [`KMS_MARKS`](crate::event::KMS_MARKS), three characters and where in it they stand. What lacks them
 /// lacks the mark; hardly anything else in a record has them. Nearly all KMS records lack them all, which one look tells.
-pub(super) const KMS_TRACES: [[(u8, usize); 3]; 4] = [
+pub(super) const KMS_TRACES: [[(u8, usize); 3]; 5] = [
     [(b'w', 1), (b'b', 5), (b'd', 9)],
     [(b'2', 2), (b'f', 6), (b'u', 12)],
     [(b'C', 4), (b'd', 6), (b'"', 8)],
     [(b'l', 1), (b'a', 3), (b'/', 5)],
+    [(b'2', 2), (b'f', 4), (b'p', 14)],
 ];
 
 /// Bytes that are looked at side by side for traces; none is longer.

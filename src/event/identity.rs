@@ -2,6 +2,9 @@
 
 use super::Text;
 
+/// The service by which EC2 calls KMS for who launches an instance, or makes or attaches a volume.
+pub const EC2_FRONT_END: &str = "ec2-frontend-api.amazonaws.com";
+
 /// Who made a call.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Identity {
@@ -62,7 +65,7 @@ impl Identity {
         matches!(
             self.invoked_by.as_deref(),
             Some(
-                "ec2-frontend-api.amazonaws.com"
+                EC2_FRONT_END
                     | "ec2.amazonaws.com"
                     | "ec2fleet.amazonaws.com"
                     | "ec2-fleet.amazonaws.com"

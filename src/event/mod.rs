@@ -26,7 +26,7 @@ pub use detail::{
     NamedTemplate, NodeTags, PolicyChange, VolumeChange,
 };
 pub use id::Id;
-pub use identity::{Identity, IdentityKind};
+pub use identity::{EC2_FRONT_END, Identity, IdentityKind};
 pub use parse::{EventParser, ParseError, Parsed};
 pub use record::{ApiError, Event, Origin};
 pub use relevance::{KMS_MARKS, Relevance, TABLE as RELEVANCE_TABLE, TAG_MARKS, relevance};

@@ -5,8 +5,9 @@
 pub enum Relevance {
     /// Every record of this source and name matters.
     Always,
-    /// A KMS operation that every service calls: it matters if it failed, or if it is about an EBS volume,
-    /// a snapshot or an instance; see [`KMS_MARKS`].
+    /// A KMS operation that every service calls: it matters if it failed, if it is about an EBS volume,
+    /// a snapshot or an instance, or if EC2's front end made it, whatever CloudTrail left out of it; see
+    /// [`KMS_MARKS`].
     KmsMarks,
     /// `CreateTags`: matters if it tags an instance; see [`TAG_MARKS`].
     TagMarks,
@@ -14,7 +15,8 @@ pub enum Relevance {
 
 /// A KMS record matters only if one of these stands somewhere in its text (with no character escaped). AWS's
 /// own samples write `ErrorCode` too.
-pub const KMS_MARKS: [&str; 4] = ["aws:ebs:id", "ec2-infrastructure", "rrorCode\"", "alias/"];
+pub const KMS_MARKS: [&str; 5] =
+    ["aws:ebs:id", "ec2-infrastructure", "rrorCode\"", "alias/", "ec2-frontend-api"];
 
 /// A `CreateTags` record matters only if one of these stands somewhere in its text (with no character escaped).
 pub const TAG_MARKS: [&str; 1] = ["\"i-"];

@@ -53,6 +53,8 @@ fn value() -> impl Strategy<Value = String> {
         r#"{"encryptionContext":{"aws:ebs:id":"vol-0aaaaaaaaaaaaaaaa"}}"#,
         r#"{"encryptionContext":{"aws\u003aebs:id":"vol-0aaaaaaaaaaaaaaaa"}}"#,
         r#"{"keyId":"alias/x"}"#,
+        r#"{"omitted":true}"#,
+        r#"{"source":"ec2-frontend-api.amazonaws.com"}"#,
         r#"{"keyId":"alias\/x"}"#,
         r#"{"granteePrincipal":"arn:aws:sts::111122223333:assumed-role/aws:ec2-infrastructure/i-0aaaaaaaaaaaaaaaa"}"#,
         r#"{"resourcesSet":{"items":[{"resourceId":"i-0aaaaaaaaaaaaaaaa"}]},"tagSet":{"items":[{"key":"karpenter.sh/nodeclaim","value":"x"}]}}"#,
@@ -84,12 +86,18 @@ prop_compose! {
         before in value(),
         request in value(),
         response in value(),
+        service in prop::sample::select(vec![
+            "",
+            r#","invokedBy":"ec2-frontend-api.amazonaws.com""#,
+            r#","invokedBy":"ec2-frontend\u002dapi.amazonaws.com""#,
+            r#","invokedBy":"fas.s3.amazonaws.com""#,
+        ]),
         has_error in prop::bool::weighted(0.2),
         account in prop::sample::select(vec!["111122223333", "444455556666"]),
     ) -> Members {
         let mut members = vec![
             ("eventVersion", quoted("1.11")),
-            ("userIdentity", r#"{"type":"AssumedRole","accountId":"111122223333"}"#.to_owned()),
+            ("userIdentity", format!(r#"{{"type":"AssumedRole","accountId":"111122223333"{service}}}"#)),
             ("additionalEventData", before),
             ("eventTime", quoted(&format!("2026-03-02T10:00:{second:02}Z"))),
             ("eventSource", quoted(&source)),

@@ -251,6 +251,7 @@ fn is_about_nodes(
                 || kms.grantee_instance_id.is_some()
                 || identity.instance_id.is_some()
                 || kms.requested_key.as_deref().is_some_and(|key| key.contains("alias/"))
+                || identity.is_invoked_by(crate::event::EC2_FRONT_END)
         }
         (Relevance::TagMarks, Detail::Tagging { resources, tags }) => {
             resources.iter().any(|id| id.starts_with("i-")) && **tags != super::NodeTags::default()

@@ -188,10 +188,28 @@ fn key_uses_that_are_not_about_volumes_are_passed_over() {
             ),
         )
     };
-    assert!(is_irrelevant(&decrypt(r#"{"encryptionContext":{"aws:s3:arn":"arn:aws:s3:::bucket"}}"#)));
-    assert!(!is_irrelevant(&decrypt(r#"{"encryptionContext":{"aws:ebs:id":"vol-0a"}}"#)));
+    let by_s3 = |record: String| record.replace("ec2-frontend-api.amazonaws.com", "fas.s3.amazonaws.com");
+    assert!(is_irrelevant(&by_s3(decrypt(r#"{"encryptionContext":{"aws:s3:arn":"arn:aws:s3:::bucket"}}"#))));
+    assert!(is_irrelevant(&by_s3(decrypt(r#"{"omitted":true}"#))));
+    assert!(!is_irrelevant(&by_s3(decrypt(r#"{"encryptionContext":{"aws:ebs:id":"vol-0a"}}"#))));
     assert!(is_irrelevant(&record("ec2.amazonaws.com", "DescribeInstances", r#""requestParameters":{}"#)));
     assert!(is_irrelevant(&record("sts.amazonaws.com", "RunInstances", r#""requestParameters":{}"#)));
+}
+
+#[test]
+fn what_ec2_asked_of_kms_matters_whatever_cloudtrail_left_out() {
+    for request in [r#"{"omitted":true}"#, r#"{"numberOfBytes":64}"#, "null"] {
+        let event = event(&record(
+            "kms.amazonaws.com",
+            "GenerateDataKeyWithoutPlaintext",
+            &format!(
+                r#""requestParameters":{request},"responseElements":null,"resources":[{{"accountId":"111122223333","type":"AWS::KMS::Key","ARN":"{KEY}"}}]"#
+            ),
+        ));
+        assert_eq!(event.omitted, request.contains("omitted"));
+        let Detail::Kms(kms) = event.detail else { panic!("a key use") };
+        assert_eq!((kms.key_arn.as_deref(), kms.volume_id), (Some(KEY), None));
+    }
 }
 
 #[test]
