@@ -2,7 +2,7 @@
 //! CloudTrail can and cannot show.
 //!
 //! Each file holds one question: which events belong to a node ([`joins`]), which key it should have and had
-//! ([`keys`], [`manifests`]), which refusals stand ([`refusals`]), what can be said without KMS events ([`verdicts`]),
+//! ([`keys`], [`manifests`], [`nameless`]), which refusals stand ([`refusals`]), what can be said without KMS events ([`verdicts`]),
 //! how it ended ([`ends`]), which launches failed ([`failed_launches`]), whose nodes these are ([`owners`]), shapes
 //! and copies of records ([`shapes`]), and that the order of events changes nothing ([`order`]).
 
@@ -11,6 +11,7 @@ mod failed_launches;
 mod joins;
 mod keys;
 mod manifests;
+mod nameless;
 mod order;
 mod owners;
 mod record;

@@ -40,6 +40,7 @@ impl<'a> LaterVolumes<'a> {
 #[derive(Debug, Default)]
 struct VolumeFacts {
     key: Option<(u8, Text)>,
+    has_data_key: bool,
     is_granted: bool,
     is_of_launch_request: bool,
     is_attached_later: bool,
@@ -85,10 +86,15 @@ fn key_rank(operation: KmsOperation) -> u8 {
     }
 }
 
+fn is_data_key(operation: KmsOperation) -> bool {
+    matches!(operation, KmsOperation::GenerateDataKeyWithoutPlaintext | KmsOperation::GenerateDataKey)
+}
+
 /// Reads the volumes of a node from the KMS events joined to it, and notes those events in its timeline.
 pub(super) fn find(draft: &mut Draft, events: &[Box<Event>], later: &LaterVolumes<'_>) -> Vec<FoundVolume> {
     let mut facts: BTreeMap<Text, VolumeFacts> = BTreeMap::new();
     let mut refusals = Vec::new();
+    let mut nameless = Vec::new();
     for (volume, attached) in &draft.attachments {
         let volume = facts.entry(volume.clone()).or_default();
         volume.is_attached_later = true;
@@ -138,10 +144,12 @@ pub(super) fn find(draft: &mut Draft, events: &[Box<Event>], later: &LaterVolume
                 request: event.request_id.as_ref(),
                 is_later,
             }),
+            (None, None) if join.is_of_launch_request && is_data_key(kms.operation) => {
+                nameless.push((*join, kms.key_arn.as_ref()));
+            }
             (None, None) => {}
         }
     }
-    draft.key_uses = uses;
     for (id, volume) in &mut facts {
         volume.is_attached_later |= later.created.contains(id) && !volume.is_of_launch_request;
     }
@@ -158,6 +166,8 @@ pub(super) fn find(draft: &mut Draft, events: &[Box<Event>], later: &LaterVolume
             give_to_no_volume(&refusal, role, events, &mut found, &mut known);
         }
     }
+    add_nameless(&nameless, &facts, events, &mut found);
+    draft.key_uses = uses;
     let has_launch_volume =
         facts.values().any(|volume| volume.role(draft, false) == Some(VolumeRole::Launch));
     for (id, volume) in facts {
@@ -302,6 +312,52 @@ fn give_to_no_volume<'a>(
     });
 }
 
+/// A data key that EC2 was given for the launch is a volume's, even where CloudTrail left out which: one entry per
+/// key, for the same volume's may be among them twice, and none where it may be that of a volume that is known.
+fn add_nameless(
+    nameless: &[(JoinedUse, Option<&Text>)],
+    facts: &BTreeMap<Text, VolumeFacts>,
+    events: &[Box<Event>],
+    found: &mut Vec<FoundVolume>,
+) {
+    let mut known: HashMap<Option<&Text>, usize> = HashMap::new();
+    for &(join, key) in nameless {
+        let is_of_key = |volume: &VolumeFacts| match (key, &volume.key) {
+            (Some(key), Some((_, known))) => is_same_key(key, known),
+            _ => true,
+        };
+        let may_be_of = |volume: &VolumeFacts| {
+            volume.is_granted && !volume.has_data_key && !volume.is_attached_later && is_of_key(volume)
+        };
+        if facts.values().any(may_be_of) {
+            continue;
+        }
+        let event_id = events[join.event as usize].event_id.clone();
+        let next = found.len();
+        let entry = *known.entry(key).or_insert(next);
+        if let Some(entry) = found.get_mut(entry) {
+            entry.volume.evidence.push(event_id);
+            entry.volume.confidence = entry.volume.confidence.min(join.confidence);
+            entry.events.push(join.event);
+            continue;
+        }
+        found.push(FoundVolume {
+            volume: Volume {
+                volume_id: None,
+                key_arn: key.cloned(),
+                key_origin: super::case::KeyOrigin::Unknown,
+                role: Some(VolumeRole::Launch),
+                outcome: VolumeOutcome::Used,
+                evidence: vec![event_id],
+                confidence: join.confidence,
+            },
+            re_encrypted_from: None,
+            refused_by: None,
+            events: vec![join.event],
+        });
+    }
+}
+
 impl VolumeFacts {
     fn take(&mut self, event: &Event, kms: &KmsUse, join: &JoinedUse, outcome: Option<VolumeOutcome>) {
         self.evidence.push(join.event);
@@ -317,6 +373,7 @@ impl VolumeFacts {
             }
             return;
         }
+        self.has_data_key |= is_data_key(kms.operation);
         let rank = key_rank(kms.operation);
         if let Some(key) = &kms.key_arn
             && self.key.as_ref().is_none_or(|(known, _)| *known < rank)

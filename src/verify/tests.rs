@@ -1,5 +1,6 @@
 //! What passes, what fails, what does not tell: for every way to say which key is expected.
 
+mod left_out;
 mod proof;
 mod template_versions;
 
