@@ -2,12 +2,14 @@
 //!
 //! A node comes in, its assertions go out, in the order of [`Check`]. Volumes attached later are not judged.
 
+use std::collections::BTreeMap;
+
 use super::expectation::{self, Configured, Expectation};
 use super::{Assertion, Check, Context, Outcome, volume};
 use crate::correlate::{
-    Confidence, KeyVerdict, Node, Provisioner, TimelineRole, Volume, VolumeOutcome, VolumeRole,
+    Confidence, KeyVerdict, Node, Provisioner, TimelineRole, Volume, VolumeOutcome, VolumeRole, is_same_key,
 };
-use crate::event::{Id, Text};
+use crate::event::{Detail, Id, KmsOperation, Text};
 use crate::rules::wording::{count, list, plain};
 
 /// After a refusal, a node that got the key in the end shows its life within this time, in seconds.
@@ -80,11 +82,7 @@ fn refusals(context: &Context<'_>, node: &Node) -> Vec<Assertion> {
     let refused: Vec<&Volume> =
         launch_volumes(node).filter(|volume| volume.outcome != VolumeOutcome::Used).collect();
     if refused.is_empty() {
-        if used_volumes(node) == 0 {
-            return Vec::new();
-        }
-        let text = "KMS refused no key".to_owned();
-        return vec![Assertion::of_node(Check::KeyNotRefused, node, None, text)];
+        return overcome(context, node);
     }
     let is_of_refusal = |rule: &str| rule.starts_with("KT1");
     let findings = context.rules_of(node, is_of_refusal);
@@ -114,6 +112,64 @@ fn refusals(context: &Context<'_>, node: &Node) -> Vec<Assertion> {
             assertion.evidence.clone_from(&volume.evidence);
             assertion.findings.clone_from(&findings);
             assertion
+        })
+        .collect()
+}
+
+/// Where a node lived or opened its volumes although KMS refused something at first: whether it gave the same keys
+/// in the end. A key that it never gave is one that EC2 asked for, and some volume may be without it.
+fn overcome(context: &Context<'_>, node: &Node) -> Vec<Assertion> {
+    let events =
+        || node.timeline.iter().map(|entry| (entry.role, &context.case.events[entry.event as usize]));
+    let launches: Vec<Option<&Id>> = events()
+        .filter(|(_, event)| matches!(event.detail, Detail::Launch(_) | Detail::Fleet(_)))
+        .map(|(_, event)| event.request_id.as_ref())
+        .collect();
+    let mut given: Vec<&Text> = Vec::new();
+    let mut refused: BTreeMap<&Text, Vec<Id>> = BTreeMap::new();
+    let mut is_refused = false;
+    for (role, event) in events() {
+        let Detail::Kms(kms) = &event.detail else { continue };
+        if event.error.is_none() {
+            given.extend(kms.key_arn.iter().chain(&kms.source_key_arn));
+        }
+        let is_needed = match kms.operation {
+            KmsOperation::Decrypt => event.identity.instance_id.is_some(),
+            KmsOperation::DescribeKey | KmsOperation::RetireGrant | KmsOperation::RevokeGrant => false,
+            _ => true,
+        };
+        let is_of_launch = event.request_id.is_some() && launches.contains(&event.request_id.as_ref());
+        if role == TimelineRole::Refusal && is_needed && is_of_launch {
+            is_refused = true;
+            if let Some(key) = &kms.key_arn {
+                refused.entry(key).or_default().push(event.event_id.clone());
+            }
+        }
+    }
+    refused.retain(|key, _| !given.iter().any(|given| is_same_key(given, key)));
+    if refused.is_empty() {
+        if used_volumes(node) == 0 {
+            return Vec::new();
+        }
+        let text =
+            if is_refused { "KMS gave every key that it refused at first" } else { "KMS refused no key" };
+        return vec![Assertion::of_node(Check::KeyNotRefused, node, None, text.to_owned())];
+    }
+    (1..)
+        .zip(refused)
+        .map(|(number, (key, evidence))| {
+            let text = format!("KMS refused {} to the launch, and the node came up all the same", plain(key));
+            let part = format!("refusal-{number}");
+            let mut assertion = Assertion::of_node(Check::KeyNotRefused, node, Some(&part), text);
+            assertion.key_arn = Some(key.clone());
+            assertion.evidence = evidence;
+            assertion
+                .inconclusive(
+                    "the archive does not show that the key was given afterwards, nor what became of the volume that \
+                     it was for",
+                    "the KMS events of the same minutes, or DescribeVolumes",
+                )
+                .awaited(true)
         })
         .collect()
 }

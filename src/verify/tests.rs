@@ -1,6 +1,7 @@
 //! What passes, what fails, what does not tell: for every way to say which key is expected.
 
 mod left_out;
+mod overcome;
 mod proof;
 mod template_versions;
 
