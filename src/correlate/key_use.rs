@@ -112,6 +112,7 @@ pub(super) fn join(events: &[Box<Event>], history: &History, drafts: &mut Drafts
     // Events without a direct join, by request id: one of them may name what the others do not.
     let mut groups: HashMap<&Id, Vec<u32>> = HashMap::new();
     let mut joins: Vec<(usize, JoinedUse)> = Vec::new();
+    let mut asked: Vec<usize> = Vec::new();
     let mut order: Vec<&Id> = Vec::new();
     let mut alone: Vec<u32> = Vec::new();
     for (number, event) in (0u32..).zip(events) {
@@ -134,10 +135,10 @@ pub(super) fn join(events: &[Box<Event>], history: &History, drafts: &mut Drafts
     }
     let mut fallback = Fallback::build(events, drafts);
     for id in order {
-        index.join_group(&groups[id], Some(id), drafts, &mut joins, &mut fallback);
+        index.join_group(&groups[id], Some(id), drafts, &mut joins, &mut asked, &mut fallback);
     }
     for number in alone {
-        index.join_group(&[number], None, drafts, &mut joins, &mut fallback);
+        index.join_group(&[number], None, drafts, &mut joins, &mut asked, &mut fallback);
     }
     let refused: HashSet<usize> = joins
         .iter()
@@ -160,6 +161,9 @@ pub(super) fn join(events: &[Box<Event>], history: &History, drafts: &mut Drafts
         .collect();
     for (draft, join) in joins {
         drafts.drafts[draft].key_uses.push(join);
+    }
+    for draft in asked {
+        drafts.drafts[draft].is_kms_asked = true;
     }
     for (number, draft) in drafts.drafts.iter_mut().enumerate() {
         draft.key_uses.sort_by_key(|join| join.event);
@@ -296,6 +300,7 @@ impl<'a> Index<'a> {
         request_id: Option<&Id>,
         drafts: &Drafts,
         joins: &mut Vec<(usize, JoinedUse)>,
+        asked: &mut Vec<usize>,
         fallback: &mut Fallback,
     ) {
         let launched = request_id.and_then(|id| self.launches.get(id)).map_or(&[][..], Vec::as_slice);
@@ -316,6 +321,7 @@ impl<'a> Index<'a> {
             ));
         };
         if let [only] = launched[..] {
+            asked.push(only);
             for &event in group {
                 // A volume that another node is known to hold is that node's, whatever the request.
                 joined(self.direct(event, drafts).unwrap_or(only), event, 1);

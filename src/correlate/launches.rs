@@ -32,6 +32,8 @@ pub(super) struct Draft {
     pub(super) is_opened: bool,
     /// How many volumes the launch made, where the archive holds its launch template.
     pub(super) volumes_made: Option<usize>,
+    /// Whether KMS was asked for something in a request that launched this node alone, whoever has it now.
+    pub(super) is_kms_asked: bool,
     /// Whether CreateTags of a node claim or node name was seen.
     pub(super) is_registered: bool,
     /// Ends and attempts to end it, as indices of events.

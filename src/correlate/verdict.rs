@@ -194,6 +194,7 @@ pub(super) fn judge(
         let is_unencrypted = draft.life.is_some()
             && draft.launch.is_some()
             && volumes.iter().all(|volume| volume.role == Some(VolumeRole::AttachedLater))
+            && !draft.is_kms_asked
             && draft.key_uses.iter().all(|join| !join.is_of_launch_request)
             && recorded.is_recording(&place, launched_at);
         return (if is_unencrypted { KeyVerdict::Unencrypted } else { KeyVerdict::Unknown }, first);

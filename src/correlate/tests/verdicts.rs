@@ -40,6 +40,14 @@ fn a_node_whose_run_instances_is_missing_is_not_unencrypted() {
 }
 
 #[test]
+fn a_launch_that_asked_for_a_volumes_key_is_not_unencrypted_even_if_another_node_has_the_volume() {
+    let others = all(&[&other_node(600), &[registered(60, A)]]);
+    let moved = [data_key(1, "vol-0c", KEY, "r1"), grant(1, "vol-0c", "i-0b", KEY, "r1")];
+    assert_eq!(says(&case(&all(&[&one_launch(), &others, &moved])), A), "unknown unknown [] -");
+    assert_eq!(says(&case(&all(&[&one_launch(), &others])), A), "unencrypted unknown [] -");
+}
+
+#[test]
 fn a_storage_drivers_use_of_a_key_says_nothing_of_launches() {
     let driver = || role_session(ACCOUNT, "ebs-csi", "csi", Some("ec2-frontend-api.amazonaws.com"));
     for second in [12, 300] {
