@@ -19,7 +19,7 @@ impl Evidence {
     /// Gathers `events`. The same set of records, split and ordered in any way, gives the same evidence.
     ///
     /// Copies are records of one event id, account and addendum. Where copies differ (one trail left a field
-    /// out for its size), the one that says more is kept.
+    /// out for its size), the one that says more is kept. Copies that name different keys are all kept.
     #[must_use]
     pub fn gather(events: Vec<Box<Event>>) -> Self {
         let read = events.len();
@@ -27,7 +27,10 @@ impl Evidence {
         ordered.par_sort_by(|one, two| one.key.cmp(&two.key).then_with(|| compare(&one.event, &two.event)));
         let mut events: Vec<Box<Event>> = ordered.into_iter().map(|ordered| ordered.event).collect();
         events.dedup_by(|next, kept| {
-            next.event_id == kept.event_id && next.account_id == kept.account_id && next.amends == kept.amends
+            next.event_id == kept.event_id
+                && next.account_id == kept.account_id
+                && next.amends == kept.amends
+                && !is_of_other_key(&next.detail, &kept.detail)
         });
         // A record that a later one amends is an earlier state of the same event.
         let amended: HashSet<(Id, Text)> = events
@@ -72,6 +75,14 @@ fn compare(one: &Event, two: &Event) -> Ordering {
         .then_with(|| Reverse(&one.detail).cmp(&Reverse(&two.detail)))
         .then_with(|| one.digest.cmp(&two.digest))
         .then_with(|| one.origin.cmp(&two.origin))
+}
+
+/// Whether two copies of a use of a key name different keys: neither is worth more than the other.
+fn is_of_other_key(one: &Detail, two: &Detail) -> bool {
+    let (Detail::Kms(one), Detail::Kms(two)) = (one, two) else {
+        return false;
+    };
+    matches!((&one.key_arn, &two.key_arn), (Some(one), Some(two)) if one != two)
 }
 
 /// Order of cause and effect among events of one second.

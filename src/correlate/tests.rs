@@ -2,10 +2,12 @@
 //! CloudTrail can and cannot show.
 //!
 //! Each file holds one question: which events belong to a node ([`joins`]), which key it should have and had
-//! ([`keys`], [`manifests`], [`nameless`]), which refusals stand ([`refusals`]), what can be said without KMS events ([`verdicts`]),
-//! how it ended ([`ends`]), which launches failed ([`failed_launches`]), whose nodes these are ([`owners`]), shapes
-//! and copies of records ([`shapes`]), and that the order of events changes nothing ([`order`]).
+//! ([`keys`], [`manifests`]), what records say that lack something or contradict each other ([`nameless`],
+//! [`contradictions`]), which refusals stand ([`refusals`]), what can be said without KMS events ([`verdicts`]), how
+//! it ended ([`ends`]), which launches failed ([`failed_launches`]), whose nodes these are ([`owners`]), shapes and
+//! copies of records ([`shapes`]), and that the order of events changes nothing ([`order`]).
 
+mod contradictions;
 mod ends;
 mod failed_launches;
 mod joins;

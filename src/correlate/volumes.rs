@@ -40,6 +40,9 @@ impl<'a> LaterVolumes<'a> {
 #[derive(Debug, Default)]
 struct VolumeFacts {
     key: Option<(u8, Text)>,
+    /// The first key that its data key, a grant or its opening names, and whether another names a different one.
+    named: Option<Text>,
+    is_contradicted: bool,
     has_data_key: bool,
     is_granted: bool,
     is_of_launch_request: bool,
@@ -374,6 +377,11 @@ impl VolumeFacts {
             return;
         }
         self.has_data_key |= is_data_key(kms.operation);
+        // A re-encryption may list but one of its two keys.
+        if let Some(key) = kms.key_arn.as_ref().filter(|_| kms.operation != KmsOperation::ReEncrypt) {
+            let named = self.named.get_or_insert_with(|| key.clone());
+            self.is_contradicted |= !is_same_key(named, key);
+        }
         let rank = key_rank(kms.operation);
         if let Some(key) = &kms.key_arn
             && self.key.as_ref().is_none_or(|(known, _)| *known < rank)
@@ -434,7 +442,8 @@ impl VolumeFacts {
         FoundVolume {
             volume: Volume {
                 volume_id: Some(id),
-                key_arn: self.key.map(|(_, key)| key),
+                // A volume has one key: of two, neither is proven.
+                key_arn: self.key.map(|(_, key)| key).filter(|_| !self.is_contradicted),
                 key_origin: super::case::KeyOrigin::Unknown,
                 role,
                 outcome: denied.unwrap_or(VolumeOutcome::Used),

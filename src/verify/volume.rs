@@ -6,7 +6,7 @@ use super::{Assertion, Check, Context};
 use crate::correlate::{
     Confidence, KeyOrigin, KeySource, Node, TimelineRole, Volume, VolumeOutcome, is_same_key,
 };
-use crate::event::{KeyArn, Text};
+use crate::event::{Detail, KeyArn, Text};
 use crate::rules::wording::{count, list, plain};
 
 /// One assertion per volume of the launch that came to be.
@@ -36,6 +36,14 @@ pub(super) fn assertions(context: &Context<'_>, node: &Node, expectation: &Expec
             };
             assertion.location = node.expected_keys.iter().find_map(|device| context.location(node, device));
             let Some(key) = &volume.key_arn else {
+                let named = named_keys(context, node, volume);
+                if named.len() > 1 {
+                    assertion.text = format!("The archive names different keys for {name}: {}", list(named, 4));
+                    return assertion.inconclusive(
+                        "a volume has one key: its events contradict each other",
+                        "a copy of the objects that is known to be whole (keytrail validate), or DescribeVolumes",
+                    );
+                }
                 assertion.text = format!("{name} is under a key that the archive does not name");
                 return assertion
                     .inconclusive(
@@ -157,6 +165,21 @@ impl Context<'_> {
                 }
         })
     }
+}
+
+/// Keys that events of a volume name.
+fn named_keys<'a>(context: &Context<'a>, node: &Node, volume: &Volume) -> Vec<&'a Text> {
+    let events = node.timeline.iter().map(|entry| &context.case.events[entry.event as usize]);
+    let of_volume = events.filter(|event| event.error.is_none() && volume.evidence.contains(&event.event_id));
+    let mut keys: Vec<&Text> = of_volume
+        .filter_map(|event| match &event.detail {
+            Detail::Kms(kms) => kms.key_arn.as_ref(),
+            _ => None,
+        })
+        .collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
 }
 
 /// Whose key a volume is under, in words.

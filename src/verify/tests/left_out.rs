@@ -1,6 +1,6 @@
 //! Records of KMS that do not say all that they should: what is left of them counts, and what they lack is a doubt.
 
-use super::{asked, is_failure, is_inconclusive, launch_under, only, passes, told};
+use super::{asked, is_failure, is_inconclusive, later, launch_under, only, passes, told};
 use crate::correlate::Question;
 use crate::rules::testing::{KEY, Log, OTHER_KEY, ROLE, request, session};
 use crate::verify::{Check, Outcome, Verification};
@@ -32,6 +32,17 @@ fn a_data_key_of_the_launch_without_a_volume_is_judged_by_its_key() {
     is_failure(&wrong, Check::VolumeKey, OTHER_KEY);
     // The same call for something else is no volume of the launch.
     passes(&with(DATA_KEY, &parameters(OTHER_KEY), OTHER_KEY, &request("c")));
+}
+
+#[test]
+fn a_volume_that_events_name_two_keys_for_is_under_neither() {
+    let mut log = Log::new();
+    log.template(KEY).launch("a", "10:00:00");
+    log.data_key("a", "10:00:01", KEY).grant("a", "10:00:01", OTHER_KEY).registered("a", "10:01:00");
+    later(&mut log);
+    let verification = asked(&log, &Question::default());
+    is_inconclusive(&verification, Check::VolumeKey, "contradict each other");
+    assert!(told(&verification).contains(KEY) && told(&verification).contains(OTHER_KEY));
 }
 
 #[test]
