@@ -4,6 +4,7 @@
 
 use super::ending::{self, Words};
 use super::finding::Severity;
+use super::remediation::{self, Instance};
 use super::rule::{Evaluate, Rule, Verdict};
 use super::view::NodeView;
 use crate::correlate::{TerminationCause, TimelineRole};
@@ -42,6 +43,7 @@ EC2's StateReason is shown by DescribeInstances only, for about an hour. Where K
 
 fn evaluate(view: &NodeView<'_>) -> Verdict {
     ending::judge(&RULE, view, TerminationCause::LaunchAborted, |end| {
+        let node = view.node;
         let (mut ruled_out, mut missing) = ending::about_keys(view);
         ruled_out.push("not a spot interruption: the archive shows no BidEvictedEvent of it".to_owned());
         missing.push("EC2's StateReason of the instance: DescribeInstances alone shows it".to_owned());
@@ -61,7 +63,9 @@ fn evaluate(view: &NodeView<'_>) -> Verdict {
             severity: None,
             ruled_out,
             missing,
-            remediation: None,
+            remediation: Instance::new(&node.account_id, &node.region, &node.instance_id)
+                .ok()
+                .map(|instance| remediation::look_why_ec2_gave_it_up(&instance)),
         }
     })
 }
@@ -92,6 +96,8 @@ mod tests {
         let finding = finding(of_node(&RULE, &log.case(), "a"));
         assert_eq!(finding.confidence, Confidence::Observed);
         assert!(finding.explanation.contains("20 s after its launch"), "{}", finding.explanation);
+        let remedy = finding.remediation.expect("where to look");
+        assert!(remedy.documents[0].body.contains("--instance-ids 'i-0aaaaaaaaaaaaaaaa'"), "{remedy:?}");
     }
 
     #[test]

@@ -3,10 +3,11 @@
 //! A node comes in; an inferred finding goes out: age and missing tags suggest the timeout, no event says it.
 
 use super::ending::{self, Words};
-use super::finding::Severity;
+use super::finding::{Remediation, Severity};
+use super::remediation::{self, Instance};
 use super::rule::{Evaluate, Rule, Verdict};
 use super::view::NodeView;
-use crate::correlate::TerminationCause;
+use crate::correlate::{Node, TerminationCause};
 
 pub(super) static RULE: Rule = Rule {
     id: "KT302",
@@ -61,9 +62,14 @@ fn evaluate(view: &NodeView<'_>) -> Verdict {
             severity: None,
             ruled_out,
             missing,
-            remediation: None,
+            remediation: remedy(view.node),
         }
     })
+}
+
+fn remedy(node: &Node) -> Option<Remediation> {
+    let instance = Instance::new(&node.account_id, &node.region, &node.instance_id).ok()?;
+    remediation::look_why_it_never_joined(&instance, node.cluster.as_deref()).ok()
 }
 
 #[cfg(test)]
@@ -81,6 +87,10 @@ mod tests {
         let finding = finding(of_node(&RULE, &log.case(), "a"));
         assert_eq!(finding.confidence, Confidence::Inferred);
         assert!(finding.explanation.contains("15 min after its launch"), "{}", finding.explanation);
+        let remedy = finding.remediation.expect("where to look");
+        let commands = &remedy.documents[0].body;
+        assert!(commands.contains("--instance-id 'i-0aaaaaaaaaaaaaaaa'"), "{commands}");
+        assert!(commands.contains("--cluster-name 'demo'"), "{commands}");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding::{Finding, Severity, Subject};
+use super::remediation;
 use super::rule::{Evaluate, Rule, Verdict};
 use super::view::FleetView;
 use super::wording::{span, verb};
@@ -174,7 +175,7 @@ fn fire(
         missing: vec![format!(
             "every record of account {account_id}, region {region}, from {begin} to {end}"
         )],
-        remediation: None,
+        remediation: remediation::look_for_records(account_id, region, (from, to)).ok(),
         ..RULE.finding(
             Subject::place(account_id, region),
             Confidence::Observed,
@@ -212,6 +213,10 @@ mod tests {
         );
         assert!(finding.explanation.contains("1 of its nodes"), "{}", finding.explanation);
         assert!(!finding.evidence.is_empty());
+        let commands = &finding.remediation.expect("where to look").documents[0].body;
+        for words in ["--start-time 2026-03-02T08:59:00Z", "--end-time 2026-03-02T12:00:00Z"] {
+            assert!(commands.contains(words), "{commands}");
+        }
     }
 
     #[test]

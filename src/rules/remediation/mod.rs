@@ -3,15 +3,20 @@
 //! A validated [`Target`], [`Key`] or [`Role`] comes in, a [`Remediation`] with complete documents goes out. The
 //! documents give the least that works: one role, one key, the actions of EBS, through EC2 only. Names come
 //! from logs that an attacker may have written: nothing reaches a document that was not checked when its type
-//! was made, and each writer quotes for its language all the same.
+//! was made, and each writer quotes for its language all the same. Where the evidence does not say what to change,
+//! [`inspection`] says where to look.
 
 mod command_line;
+mod inspection;
 mod node_class;
 mod quote;
 mod statement;
 mod target;
 mod terraform;
 
+pub use inspection::{
+    Instance, look_for_records, look_what_else_was_done, look_why_ec2_gave_it_up, look_why_it_never_joined,
+};
 pub use node_class::NodeClass;
 pub use target::{Key, Region, Role, Target, TargetError};
 

@@ -26,6 +26,18 @@ pub enum TargetError {
     /// Not an image id.
     #[error("not an image id")]
     NotAnImageId,
+    /// Not an account id.
+    #[error("not an account id")]
+    NotAnAccountId,
+    /// Not an instance id.
+    #[error("not an instance id")]
+    NotAnInstanceId,
+    /// Not a name that a cluster can have.
+    #[error("not the name of a cluster")]
+    NotACluster,
+    /// Not a name that a session or a user can have.
+    #[error("not the name of a session or user")]
+    NotAUserName,
 }
 
 /// A role (or user) by its ARN.
@@ -197,6 +209,30 @@ pub(super) fn checked_image_id(image_id: &str) -> Result<&str, TargetError> {
     let is_valid =
         image_id.strip_prefix("ami-").is_some_and(|digits| digits.len() <= 32 && consists_of(digits, b""));
     is_valid.then_some(image_id).ok_or(TargetError::NotAnImageId)
+}
+
+/// Twelve digits.
+pub(super) fn checked_account_id(account_id: &str) -> Result<&str, TargetError> {
+    is_account_id(account_id).then_some(account_id).ok_or(TargetError::NotAnAccountId)
+}
+
+/// `i-…`.
+pub(super) fn checked_instance_id(instance_id: &str) -> Result<&str, TargetError> {
+    let is_valid =
+        instance_id.strip_prefix("i-").is_some_and(|digits| digits.len() <= 32 && consists_of(digits, b""));
+    is_valid.then_some(instance_id).ok_or(TargetError::NotAnInstanceId)
+}
+
+/// The name of an EKS cluster.
+pub(super) fn checked_cluster(cluster: &str) -> Result<&str, TargetError> {
+    let is_valid = consists_of(cluster, b"-_") && !cluster.starts_with(['-', '_']) && cluster.len() <= 100;
+    is_valid.then_some(cluster).ok_or(TargetError::NotACluster)
+}
+
+/// The name of a role's session or of a user.
+pub(super) fn checked_user_name(name: &str) -> Result<&str, TargetError> {
+    let is_valid = consists_of(name, b"+=,.@_-") && name.len() <= 64;
+    is_valid.then_some(name).ok_or(TargetError::NotAUserName)
 }
 
 fn is_partition(text: &str) -> bool {

@@ -343,6 +343,55 @@ fn a_failed_command_stops_those_that_depend_on_it() {
     }
 }
 
+/// Every text that only looks.
+fn every_inspection() -> Vec<Document> {
+    let instance = Instance::new("111122223333", "us-east-1", "i-0123456789abcdef0").unwrap();
+    let at = crate::event::Timestamp::from_second(1_772_445_600);
+    [
+        look_why_it_never_joined(&instance, Some("demo_1")).unwrap().documents,
+        look_why_it_never_joined(&instance, None).unwrap().documents,
+        look_why_ec2_gave_it_up(&instance).documents,
+        look_what_else_was_done("111122223333", "us-east-1", "maria@example.com", at).unwrap(),
+        look_for_records("111122223333", "us-east-1", (1_772_445_600, 1_772_456_400)).unwrap().documents,
+    ]
+    .concat()
+}
+
+#[test]
+fn commands_that_look_change_nothing() {
+    for document in every_inspection() {
+        assert_well_formed(&document);
+        let words = arguments(&document);
+        assert!(words.iter().any(|word| word == "aws"), "{words:?}");
+        for (index, _) in words.iter().enumerate().filter(|(_, word)| *word == "aws") {
+            let operation = &words[index + 2];
+            let is_reading =
+                ["get-", "list-", "describe-", "lookup-"].iter().any(|verb| operation.starts_with(verb));
+            assert!(is_reading, "{operation}");
+        }
+    }
+    let silence = arguments(every_inspection().last().unwrap());
+    for words in
+        ["AttributeKey=EventName,AttributeValue=DeleteTrail", "2026-03-02T09:00:00Z", "2026-03-02T13:00:00Z"]
+    {
+        assert!(silence.iter().any(|word| word == words), "{words} in {silence:?}");
+    }
+}
+
+#[test]
+fn hostile_names_make_no_look() {
+    let instance = Instance::new("111122223333", "us-east-1", "i-0123456789abcdef0").unwrap();
+    let at = crate::event::Timestamp::from_second(0);
+    for hostile in ["", "$(reboot)", "a b", "a'b", "a\nb", "--help;", "\u{1b}[2J"] {
+        assert!(Instance::new("111122223333", "us-east-1", hostile).is_err(), "{hostile:?}");
+        assert!(Instance::new("111122223333", hostile, "i-0123456789abcdef0").is_err(), "{hostile:?}");
+        assert!(Instance::new(hostile, "us-east-1", "i-0123456789abcdef0").is_err(), "{hostile:?}");
+        assert!(look_why_it_never_joined(&instance, Some(hostile)).is_err(), "{hostile:?}");
+        assert!(look_what_else_was_done("111122223333", "us-east-1", hostile, at).is_err(), "{hostile:?}");
+        assert!(look_for_records(hostile, "us-east-1", (0, 9)).is_err(), "{hostile:?}");
+    }
+}
+
 #[test]
 fn hostile_names_make_no_document() {
     for role in [
