@@ -21,6 +21,7 @@ mod ocsf;
 mod overview;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod pointer;
 mod reference;
 mod sanitize;
 mod sentence;

@@ -6,6 +6,7 @@
 
 use std::io::{self, BufWriter, Write};
 
+use super::pointer;
 use super::sanitize::sanitize;
 use super::style::{Line, Tone};
 use super::table::{Layout, write_more};
@@ -57,12 +58,9 @@ pub fn write_incidents(
         }
         let remedy = incident.remedy.and_then(|index| findings.get(index)?.remediation.as_ref());
         if let Some(remedy) = remedy {
-            let texts = match incident.nodes.first() {
-                Some(node) if !remedy.documents.is_empty() => {
-                    format!(" `keytrail explain {node}` prints the texts to paste.")
-                }
-                _ => String::new(),
-            };
+            let command = pointer::explain(incident).filter(|_| !remedy.documents.is_empty());
+            let texts = command
+                .map_or_else(String::new, |command| format!(" `{command}` prints the texts to paste."));
             let fix = format!("fix: {}{texts}", remedy.summary);
             write_indented(&mut out, prose(&fix, layout), layout, Tone::Good)?;
         }

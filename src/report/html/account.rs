@@ -12,6 +12,7 @@ use crate::event::{Event, Id, Text, Timestamp};
 use crate::report::abbreviate::short_key;
 use crate::report::document::{contract_name, sorted_losses};
 use crate::report::explanation::wording::{expected_name, moment, span};
+use crate::report::pointer;
 use crate::rules::{self, Finding, Incident, Remediation, Severity, SubjectKind};
 
 const GROUPS_MAX: usize = 200;
@@ -50,6 +51,8 @@ pub(super) struct IncidentCard {
     pub(super) nodes: usize,
     pub(super) rules: Vec<&'static str>,
     pub(super) fix: Option<Shown>,
+    /// The command that explains its first node.
+    pub(super) command: Option<Shown>,
     /// The group of findings with its fix, else its first.
     pub(super) group: Option<usize>,
     /// From when to when, in seconds since the axis begins.
@@ -238,6 +241,7 @@ pub(super) fn cards(
             nodes: incident.nodes.len(),
             rules: incident.rules.clone(),
             fix: remedy.map(|remedy| Shown::text(&remedy.summary)),
+            command: pointer::explain(incident).map(|command| Shown::text(&command)),
             group: finding.and_then(|index| groups.get(index).copied()).filter(|group| *group < GROUPS_MAX),
             window: match times {
                 (Some(start), Some(began), Some(last)) => {

@@ -40,6 +40,12 @@ fn every_node_has_a_lane_a_row_and_details() {
 }
 
 #[test]
+fn a_card_names_the_command_that_explains_its_node() {
+    let html = html(&incident::case(), &incident::findings());
+    assert!(html.contains("<code>keytrail explain i-0cccccccccccccccc</code>, with the same sources"));
+}
+
+#[test]
 fn losses_and_coverage_are_told() {
     let html = html(&incident::case(), &incident::findings());
     assert!(html.contains("3210 read = 6 selected + 3203 passed over + 0 duplicate + 1 lost"));

@@ -11,6 +11,7 @@ use std::io::{self, BufWriter, Write};
 
 use super::document::{Tool, contract_name, timeline_entry};
 use super::explanation::{delta, moment};
+use super::pointer;
 use super::style::Style;
 use super::summary::write_summary;
 use super::table::key_texts;
@@ -111,6 +112,9 @@ fn write_incidents(
                 more => format!(" and {more} more"),
             };
             writeln!(out, "   - nodes: {}{more}", named.join(", "))?;
+        }
+        if let Some(command) = pointer::explain(incident) {
+            writeln!(out, "   - how that is known: {}, with the same sources", code(&command))?;
         }
     }
     write_more(out, told.len().saturating_sub(INCIDENTS_SHOWN_MAX), "incidents")?;

@@ -19,7 +19,8 @@ fn a_page_tells_what_happened_to_which_nodes_and_how_to_mend_it() {
     );
     for part in [
         "1. **critical: 1 node of nodepool default in cluster demo at 2026-03-02T10:05:00Z: KMS refused",
-        "   - nodes: `i-0cccccccccccccccc`\n",
+        "   - nodes: `i-0cccccccccccccccc`\n   - how that is known: `keytrail explain i-0cccccccccccccccc`, with the same \
+         sources\n",
         "| `i-0bbbbbbbbbbbbbbbb` | `default` | 2026-03-02 10:02:00 | `11111111…` | `99999999…` | mismatch |  |  |\n",
         "| `i-0cccccccccccccccc` | `default` | 2026-03-02 10:05:00 | `11111111…` | `11111111…` refused | denied \
          | 2026-03-02 10:05:02 | kms-denied |\n",

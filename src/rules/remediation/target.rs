@@ -229,9 +229,9 @@ pub(super) fn checked_cluster(cluster: &str) -> Result<&str, TargetError> {
     is_valid.then_some(cluster).ok_or(TargetError::NotACluster)
 }
 
-/// The name of a role's session or of a user.
+/// The name of a role's session or of a user, without the `,` and `=` that the AWS CLI would take for its own.
 pub(super) fn checked_user_name(name: &str) -> Result<&str, TargetError> {
-    let is_valid = consists_of(name, b"+=,.@_-") && name.len() <= 64;
+    let is_valid = consists_of(name, b"+.@_-") && name.len() <= 64;
     is_valid.then_some(name).ok_or(TargetError::NotAUserName)
 }
 

@@ -390,6 +390,8 @@ fn hostile_names_make_no_look() {
         assert!(look_what_else_was_done("111122223333", "us-east-1", hostile, at).is_err(), "{hostile:?}");
         assert!(look_for_records(hostile, "us-east-1", (0, 9)).is_err(), "{hostile:?}");
     }
+    let two = "maria,AttributeKey=EventName";
+    assert!(look_what_else_was_done("111122223333", "us-east-1", two, at).is_err());
 }
 
 #[test]
