@@ -161,9 +161,9 @@ pub enum KeySource {
 /// One EBS volume of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Volume {
-    /// Volume id; `null` for a refusal that no volume can be matched with (KMS does not log one).
+    /// Volume id; `null` where no event says it: KMS logs none with a refusal, and CloudTrail may leave it out.
     pub volume_id: Option<Text>,
-    /// ARN of the key used, or of the key refused.
+    /// ARN of the key used, or of the key refused; `null` where no event names it, or two name different ones.
     pub key_arn: Option<Text>,
     /// Where the key came from.
     pub key_origin: KeyOrigin,

@@ -386,13 +386,13 @@ impl Rows for Volumes {
             "volume_id",
             Type::Text,
             |row| known(row.volume.volume_id.as_ref()),
-            "EBS volume id; null for a refusal that no volume can be matched with.",
+            "EBS volume id; null where no event says it, as for a refusal that no volume can be matched with.",
         ),
         column(
             "key_arn",
             Type::Text,
             |row| known(row.volume.key_arn.as_ref()),
-            "ARN of the key used or refused.",
+            "ARN of the key used or refused; null where no event names it, or two name different ones.",
         ),
         column(
             "key_origin",
