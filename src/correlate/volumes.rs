@@ -323,18 +323,17 @@ fn add_nameless(
     events: &[Box<Event>],
     found: &mut Vec<FoundVolume>,
 ) {
+    let without: HashSet<Option<&Text>> = facts
+        .values()
+        .filter(|volume| volume.is_granted && !volume.has_data_key && !volume.is_attached_later)
+        .map(|volume| volume.key.as_ref().map(|(_, key)| key))
+        .collect();
+    let may_be_known = |key: Option<&Text>| match key {
+        Some(_) => without.contains(&key) || without.contains(&None),
+        None => !without.is_empty(),
+    };
     let mut known: HashMap<Option<&Text>, usize> = HashMap::new();
-    for &(join, key) in nameless {
-        let is_of_key = |volume: &VolumeFacts| match (key, &volume.key) {
-            (Some(key), Some((_, known))) => is_same_key(key, known),
-            _ => true,
-        };
-        let may_be_of = |volume: &VolumeFacts| {
-            volume.is_granted && !volume.has_data_key && !volume.is_attached_later && is_of_key(volume)
-        };
-        if facts.values().any(may_be_of) {
-            continue;
-        }
+    for &(join, key) in nameless.iter().filter(|(_, key)| !may_be_known(*key)) {
         let event_id = events[join.event as usize].event_id.clone();
         let next = found.len();
         let entry = *known.entry(key).or_insert(next);

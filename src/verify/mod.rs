@@ -14,13 +14,14 @@ mod wait;
 
 pub use wait::{Wait, WaitEnd};
 
-use std::collections::BTreeMap;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashMap};
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::correlate::{Case, Confidence, Expectations, Filter, KeyVerdict, Node, Place};
-use crate::event::{Id, Text, Timestamp};
+use crate::event::{Event, Id, Text, Timestamp};
 use crate::rules::{Finding, Subject, SubjectKind};
 
 /// How long after an event CloudTrail may still deliver what happened at the same time, in seconds. Until the
@@ -365,6 +366,8 @@ struct Context<'a> {
     first_launches: BTreeMap<Place, Timestamp>,
     /// Most volumes with KMS evidence, by launch template, version and image.
     volumes_max: BTreeMap<node::Image<'a>, usize>,
+    /// Events by id, made when they are asked for.
+    events: OnceCell<HashMap<&'a Id, Vec<u32>>>,
 }
 
 impl<'a> Context<'a> {
@@ -387,7 +390,7 @@ impl<'a> Context<'a> {
                 first_launches.entry((node.account_id.clone(), node.region.clone())).or_insert(at);
             }
         }
-        Self { case, findings, demand, of_node, first_launches, volumes_max }
+        Self { case, findings, demand, of_node, first_launches, volumes_max, events: OnceCell::new() }
     }
 
     /// Rules of one of `ids` with a finding about a node, sorted.
@@ -398,6 +401,19 @@ impl<'a> Context<'a> {
         rules.sort_unstable();
         rules.dedup();
         rules
+    }
+
+    /// Events of an id: copies that differ share it.
+    fn events_of(&self, id: &Id) -> impl Iterator<Item = &'a Event> {
+        let events = self.events.get_or_init(|| {
+            let mut events: HashMap<&Id, Vec<u32>> = HashMap::new();
+            for (index, event) in (0u32..).zip(&self.case.events) {
+                events.entry(&event.event_id).or_default().push(index);
+            }
+            events
+        });
+        let case = self.case;
+        events.get(id).into_iter().flatten().map(move |index| &*case.events[*index as usize])
     }
 
     /// Whether the archive reaches so far beyond a time, in an account and region, that what it lacks will hardly

@@ -2,12 +2,12 @@
 //!
 //! A node comes in, its assertions go out, in the order of [`Check`]. Volumes attached later are not judged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::expectation::{self, Configured, Expectation};
 use super::{Assertion, Check, Context, Outcome, volume};
 use crate::correlate::{
-    Confidence, KeyVerdict, Node, Provisioner, TimelineRole, Volume, VolumeOutcome, VolumeRole, is_same_key,
+    Confidence, KeyVerdict, Node, Provisioner, TimelineRole, Volume, VolumeOutcome, VolumeRole,
 };
 use crate::event::{Detail, Id, KmsOperation, Text};
 use crate::rules::wording::{count, list, plain};
@@ -121,16 +121,19 @@ fn refusals(context: &Context<'_>, node: &Node) -> Vec<Assertion> {
 fn overcome(context: &Context<'_>, node: &Node) -> Vec<Assertion> {
     let events =
         || node.timeline.iter().map(|entry| (entry.role, &context.case.events[entry.event as usize]));
-    let launches: Vec<Option<&Id>> = events()
+    let launches: BTreeSet<&Id> = events()
         .filter(|(_, event)| matches!(event.detail, Detail::Launch(_) | Detail::Fleet(_)))
-        .map(|(_, event)| event.request_id.as_ref())
+        .filter_map(|(_, event)| event.request_id.as_ref())
         .collect();
-    let mut given: Vec<&Text> = Vec::new();
+    // What a storage driver was given later, for a volume of its own, the launch was not given.
+    let of_volumes: BTreeSet<&Id> = launch_volumes(node).flat_map(|volume| &volume.evidence).collect();
+    let mut given: BTreeSet<&Text> = BTreeSet::new();
     let mut refused: BTreeMap<&Text, Vec<Id>> = BTreeMap::new();
     let mut is_refused = false;
     for (role, event) in events() {
         let Detail::Kms(kms) = &event.detail else { continue };
-        if event.error.is_none() {
+        let is_of_launch = event.request_id.as_ref().is_some_and(|id| launches.contains(id));
+        if event.error.is_none() && (is_of_launch || of_volumes.contains(&event.event_id)) {
             given.extend(kms.key_arn.iter().chain(&kms.source_key_arn));
         }
         let is_needed = match kms.operation {
@@ -138,7 +141,6 @@ fn overcome(context: &Context<'_>, node: &Node) -> Vec<Assertion> {
             KmsOperation::DescribeKey | KmsOperation::RetireGrant | KmsOperation::RevokeGrant => false,
             _ => true,
         };
-        let is_of_launch = event.request_id.is_some() && launches.contains(&event.request_id.as_ref());
         if role == TimelineRole::Refusal && is_needed && is_of_launch {
             is_refused = true;
             if let Some(key) = &kms.key_arn {
@@ -146,7 +148,7 @@ fn overcome(context: &Context<'_>, node: &Node) -> Vec<Assertion> {
             }
         }
     }
-    refused.retain(|key, _| !given.iter().any(|given| is_same_key(given, key)));
+    refused.retain(|key, _| !given.contains(*key));
     if refused.is_empty() {
         if used_volumes(node) == 0 {
             return Vec::new();

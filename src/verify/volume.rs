@@ -36,7 +36,7 @@ pub(super) fn assertions(context: &Context<'_>, node: &Node, expectation: &Expec
             };
             assertion.location = node.expected_keys.iter().find_map(|device| context.location(node, device));
             let Some(key) = &volume.key_arn else {
-                let named = named_keys(context, node, volume);
+                let named = named_keys(context, volume);
                 if named.len() > 1 {
                     assertion.text = format!("The archive names different keys for {name}: {}", list(named, 4));
                     return assertion.inconclusive(
@@ -168,10 +168,10 @@ impl Context<'_> {
 }
 
 /// Keys that events of a volume name.
-fn named_keys<'a>(context: &Context<'a>, node: &Node, volume: &Volume) -> Vec<&'a Text> {
-    let events = node.timeline.iter().map(|entry| &context.case.events[entry.event as usize]);
-    let of_volume = events.filter(|event| event.error.is_none() && volume.evidence.contains(&event.event_id));
-    let mut keys: Vec<&Text> = of_volume
+fn named_keys<'a>(context: &Context<'a>, volume: &Volume) -> Vec<&'a Text> {
+    let events = volume.evidence.iter().flat_map(|id| context.events_of(id));
+    let mut keys: Vec<&Text> = events
+        .filter(|event| event.error.is_none())
         .filter_map(|event| match &event.detail {
             Detail::Kms(kms) => kms.key_arn.as_ref(),
             _ => None,

@@ -2,7 +2,7 @@
 
 use super::{asked, flag, is_inconclusive, later, passes, told};
 use crate::correlate::KeyVerdict;
-use crate::rules::testing::{KEY, Log, NO_IDENTITY_POLICY, OTHER_KEY};
+use crate::rules::testing::{KEY, Log, NO_IDENTITY_POLICY, OTHER_KEY, instance, session, volume};
 use crate::verify::{Check, Verification};
 
 const DATA_KEY: &str = "GenerateDataKeyWithoutPlaintext";
@@ -43,6 +43,38 @@ fn a_refused_key_that_was_never_given_is_a_doubt_even_if_the_node_lived() {
             assert!(verification.is_waiting());
         }
     }
+}
+
+#[test]
+fn a_key_that_a_storage_driver_was_given_was_not_given_to_the_launch() {
+    let mut log = Log::new();
+    log.launch("a", "10:00:00").denied("a", "10:00:00", DATA_KEY, OTHER_KEY, NO_IDENTITY_POLICY);
+    log.data_key("a", "10:00:01", KEY).grant("a", "10:00:01", KEY).registered("a", "10:01:00");
+    let driver = session("arn:aws:iam::111122223333:role/ebs-csi", "1", None);
+    let by_ec2 =
+        session("arn:aws:iam::111122223333:role/ebs-csi", "1", Some("ec2-frontend-api.amazonaws.com"));
+    let id = "6f1bd5a3-0d93-4abe-96f2-3cc612c9d8cf";
+    let (volume, instance) = (volume("f"), instance("a"));
+    log.record(
+        "10:20:00",
+        ("ec2", "AttachVolume"),
+        &driver,
+        "aws-ebs-csi-driver/1.40",
+        &format!(
+            r#""requestParameters":{{"volumeId":"{volume}","instanceId":"{instance}","device":"/dev/xvdaa"}},"responseElements":{{"volumeId":"{volume}","instanceId":"{instance}","status":"attaching"}},"requestID":"{id}""#
+        ),
+    );
+    log.record(
+        "10:20:00",
+        ("kms", "CreateGrant"),
+        &by_ec2,
+        "ec2-frontend-api.amazonaws.com",
+        &format!(
+            r#""requestParameters":{{"constraints":{{"encryptionContextSubset":{{"aws:ebs:id":"{volume}"}}}},"operations":["Decrypt"],"keyId":"{OTHER_KEY}","granteePrincipal":"arn:aws:sts::111122223333:assumed-role/aws:ec2-infrastructure/{instance}"}},"responseElements":{{"grantId":"g1","keyId":"{OTHER_KEY}"}},"requestID":"{id}","resources":[{{"accountId":"111122223333","type":"AWS::KMS::Key","ARN":"{OTHER_KEY}"}}]"#
+        ),
+    );
+    later(&mut log);
+    is_inconclusive(&asked(&log, &flag(KEY)), Check::KeyNotRefused, "does not show that the key was given");
 }
 
 #[test]
