@@ -5,7 +5,7 @@
 //! same masks. Unsafe is one thing only: calling a function compiled for a processor feature, after the
 //! feature was detected.
 
-use super::scan::{Scanned, scan_blocks};
+use super::scan::{Batch, Carry, survey_blocks};
 
 /// Bit `n` of a mask is set if byte `n` of the block is that character.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,22 +64,26 @@ impl Backend {
         }
     }
 
-    /// Scans the object whose opening brace is at `start`.
+    /// Surveys the blocks of a batch.
     #[allow(unsafe_code, reason = "a function for a processor feature can be called no other way")]
-    pub(super) fn scan(self, text: &[u8], start: usize) -> Scanned {
+    pub(super) fn survey(self, blocks: &[[u8; 64]], carry: &mut Carry, batch: &mut Batch) {
         match self {
             // SAFETY: these two are only made by `detect`, after all of the function's features were found.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => unsafe { x86::scan_512(text, start) },
+            Self::Avx512 => unsafe { x86::survey_512(blocks, carry, batch) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { x86::scan(text, start) },
+            Self::Avx2 => unsafe { x86::survey(blocks, carry, batch) },
             Self::Portable => {
                 let mut all = 0;
-                let mut scanned =
-                    scan_blocks(text, start, |block| portable_masks(block, &mut all), portable_prefix_xor);
-                scanned.has_non_ascii = all & HIGH_BITS != 0;
-                scanned
+                survey_blocks(
+                    blocks,
+                    carry,
+                    batch,
+                    |block| portable_masks(block, &mut all),
+                    portable_prefix_xor,
+                );
+                batch.has_non_ascii = all & HIGH_BITS != 0;
             }
         }
     }
@@ -137,20 +141,22 @@ fn has_kms_traces_in(block: &[u8; 2 * TRACE_WIDTH]) -> bool {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{
-        __m256i, __m512i, _mm_clmulepi64_si128, _mm_cvtsi64_si128, _mm_cvtsi128_si64, _mm_set1_epi8,
-        _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
-        _mm256_setzero_si256, _mm512_cmpeq_epi8_mask, _mm512_loadu_si512, _mm512_movepi8_mask,
-        _mm512_or_si512, _mm512_set1_epi8, _mm512_setzero_si512,
+        __m256i, __m512i, _MM_HINT_T0, _mm_clmulepi64_si128, _mm_cvtsi64_si128, _mm_cvtsi128_si64,
+        _mm_prefetch, _mm_set1_epi8, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8,
+        _mm256_or_si256, _mm256_set1_epi8, _mm256_setzero_si256, _mm512_cmpeq_epi8_mask, _mm512_loadu_si512,
+        _mm512_movepi8_mask, _mm512_or_si512, _mm512_set1_epi8, _mm512_setzero_si512,
     };
 
-    use super::{Masks, Scanned, scan_blocks};
+    use super::{Batch, Carry, Masks, survey_blocks};
+
+    /// Bytes ahead of the block at hand that are asked for.
+    const PREFETCH_DISTANCE: usize = 1 << 10;
 
     #[target_feature(enable = "avx2,pclmulqdq,popcnt,bmi1,bmi2")]
-    pub(super) fn scan(text: &[u8], start: usize) -> Scanned {
+    pub(super) fn survey(blocks: &[[u8; 64]], carry: &mut Carry, batch: &mut Batch) {
         let mut all = _mm256_setzero_si256();
-        let mut scanned = scan_blocks(text, start, |block| masks(block, &mut all), |mask| prefix_xor(mask));
-        scanned.has_non_ascii = _mm256_movemask_epi8(all) != 0;
-        scanned
+        survey_blocks(blocks, carry, batch, |block| masks(block, &mut all), |mask| prefix_xor(mask));
+        batch.has_non_ascii = _mm256_movemask_epi8(all) != 0;
     }
 
     #[target_feature(enable = "avx2")]
@@ -159,18 +165,18 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx2,pclmulqdq,popcnt,bmi1,bmi2")]
-    pub(super) fn scan_512(text: &[u8], start: usize) -> Scanned {
+    pub(super) fn survey_512(blocks: &[[u8; 64]], carry: &mut Carry, batch: &mut Batch) {
         let mut all = _mm512_setzero_si512();
-        let mut scanned =
-            scan_blocks(text, start, |block| masks_512(block, &mut all), |mask| prefix_xor(mask));
-        scanned.has_non_ascii = _mm512_movepi8_mask(all) != 0;
-        scanned
+        survey_blocks(blocks, carry, batch, |block| masks_512(block, &mut all), |mask| prefix_xor(mask));
+        batch.has_non_ascii = _mm512_movepi8_mask(all) != 0;
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx2,pclmulqdq,popcnt,bmi1,bmi2")]
     #[inline]
     #[allow(unsafe_code, reason = "the load takes a pointer")]
     fn masks_512(block: &[u8; 64], all: &mut __m512i) -> Masks {
+        // The processor's own prefetching does not keep up with this.
+        _mm_prefetch::<_MM_HINT_T0>(block.as_ptr().wrapping_add(PREFETCH_DISTANCE).cast::<i8>());
         // SAFETY: the block is 64 bytes, and the load needs no alignment.
         let block = unsafe { _mm512_loadu_si512(block.as_ptr().cast::<__m512i>()) };
         *all = _mm512_or_si512(*all, block);

@@ -13,7 +13,7 @@ pub(super) use self::heads::container_member;
 use self::heads::{Prefix, TIME_PREFIX_BYTES_MAX, array_member, container_head, time_prefix};
 
 use super::blocks::Backend;
-use super::scan::Scanned;
+use super::scan::{Scanned, Scanner};
 use super::structure::{Extent, extent, skip_whitespace, string_end};
 use crate::event::LossKind;
 
@@ -87,7 +87,7 @@ enum Step {
 /// Splits inflated text into values.
 pub(super) struct Framing {
     state: State,
-    backend: Backend,
+    scanner: Scanner,
     value_bytes_max: usize,
     /// No newline stands between the value at hand and this offset, lest a long line be searched once per
     /// value.
@@ -107,7 +107,13 @@ pub(super) struct Advance {
 impl Framing {
     /// Values over `value_bytes_max` bytes are reported and skipped.
     pub(super) fn new(backend: Backend, value_bytes_max: usize) -> Self {
-        Self { state: State::Between, backend, value_bytes_max, newline: 0, last_error: None }
+        Self {
+            state: State::Between,
+            scanner: Scanner::new(backend),
+            value_bytes_max,
+            newline: 0,
+            last_error: None,
+        }
     }
 
     /// Begins a new text.
@@ -132,6 +138,7 @@ impl Framing {
         sink: &mut impl ValueSink,
     ) -> Advance {
         let window = Window { text, offset, is_last };
+        self.scanner.reset();
         let mut at = 0;
         loop {
             let step = match self.state {
@@ -241,9 +248,8 @@ impl Framing {
             return self.enter(at + inside, sink);
         }
         let line_end = self.line_end(window, at);
-        let line = &text[..line_end.unwrap_or(text.len())];
-        let scanned = self.backend.scan(line, at);
-        if let Some(end) = scanned.end {
+        let scanned = self.scanner.object(text, at);
+        if let Some(end) = scanned.end().filter(|end| *end <= line_end.unwrap_or(text.len())) {
             if end - at <= self.value_bytes_max {
                 sink.object(text, at, end, window.offset_of(at), Some(&scanned));
                 return Step::At(end);
@@ -333,8 +339,8 @@ impl Framing {
                 None => return Step::At(at),
                 Some(_) => return self.odd_element(window, at, then, sink),
             }
-            let scanned = self.backend.scan(text, at);
-            let Some(end) = scanned.end else { return self.odd_element(window, at, then, sink) };
+            let scanned = self.scanner.object(text, at);
+            let Some(end) = scanned.end() else { return self.odd_element(window, at, then, sink) };
             if end - at > self.value_bytes_max {
                 return self.oversize(window, at, then, sink);
             }

@@ -91,12 +91,12 @@ impl Selector {
         start: usize,
         scanned: &Scanned,
     ) -> Option<(bool, Header<'t>)> {
-        let end = scanned.end?;
+        let end = scanned.end()?;
         let raw = &text[start..end];
         if scanned.names != 1
             || scanned.accounts != 1
-            || scanned.has_non_ascii
             || (scanned.has_backslash && may_hide_names(raw))
+            || (scanned.has_non_ascii && std::str::from_utf8(raw).is_err())
         {
             return None;
         }

@@ -1,10 +1,12 @@
 //! The quick ways held to slow, obvious ones on made-up documents: a full parse of every record decides
 //! what must be selected, and a byte-by-byte walk says what a scan must see.
 
+use std::num::NonZeroUsize;
+
 use proptest::prelude::*;
 
 use super::super::blocks::Backend;
-use super::super::scan::Scanned;
+use super::super::scan::{Scanned, Scanner};
 use super::super::{Quiet, ReadOptions, read};
 use crate::event::{EventParser, Origin, Parsed, RELEVANCE_TABLE};
 use crate::source::SourceObject;
@@ -198,7 +200,7 @@ fn full_parse(records: &[String]) -> (Vec<u64>, Vec<u64>) {
 
 /// What one pass must see, byte by byte.
 fn walk(text: &[u8], start: usize) -> Scanned {
-    let mut seen = Scanned::default();
+    let mut seen = Scanned { start, ..Scanned::default() };
     let (mut depth, mut in_string, mut is_escaped) = (0, false, false);
     for at in start..text.len() {
         let is_key = |key: &[u8]| {
@@ -206,8 +208,9 @@ fn walk(text: &[u8], start: usize) -> Scanned {
                 && text[at..].starts_with(key)
                 && text[at + key.len()..].trim_ascii_start().first() == Some(&b':')
         };
+        let was_escaped = std::mem::take(&mut is_escaped);
         match text[at] {
-            _ if is_escaped => is_escaped = false,
+            b'"' | b'\\' if was_escaped => {}
             b'\\' => is_escaped = true,
             b'"' => {
                 if !in_string && is_key(b"\"eventName\"") {
@@ -224,14 +227,14 @@ fn walk(text: &[u8], start: usize) -> Scanned {
             b'}' if !in_string => {
                 depth -= 1;
                 if depth == 0 {
-                    seen.end = Some(at + 1);
+                    seen.end = NonZeroUsize::new(at + 1);
                     break;
                 }
             }
             _ => {}
         }
     }
-    let raw = &text[start..seen.end.unwrap_or(text.len())];
+    let raw = &text[start..seen.end().unwrap_or(text.len())];
     seen.has_backslash = raw.contains(&b'\\');
     seen.has_non_ascii = !raw.is_ascii();
     seen
@@ -306,7 +309,7 @@ proptest! {
         let text = format!("{}{record}{after}", " ".repeat(before));
         let expected = walk(text.as_bytes(), before);
         for backend in backends() {
-            let mut scanned = backend.scan(text.as_bytes(), before);
+            let mut scanned = Scanner::new(backend).object(text.as_bytes(), before);
             // These two may be true for what stands in the same block.
             prop_assert!(scanned.has_backslash || !expected.has_backslash);
             prop_assert!(scanned.has_non_ascii || !expected.has_non_ascii);
@@ -322,9 +325,9 @@ proptest! {
     ) {
         let mut text = b"{".to_vec();
         text.extend(bytes);
-        let expected = Backend::Portable.scan(&text, 0);
+        let expected = Scanner::new(Backend::Portable).object(&text, 0);
         for backend in backends() {
-            prop_assert_eq!(backend.scan(&text, 0), expected);
+            prop_assert_eq!(Scanner::new(backend).object(&text, 0), expected);
         }
     }
 
@@ -353,6 +356,44 @@ proptest! {
             prop_assert_eq!(coverage.records, coverages[0].records);
             prop_assert_eq!(coverage.objects, coverages[0].objects);
             prop_assert_eq!(coverage.losses.len(), coverages[0].losses.len());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn one_object_after_another_is_scanned_as_if_each_stood_alone(
+        pieces in prop::collection::vec(
+            prop_oneof![
+                6 => mutated(),
+                2 => prop::sample::select(vec!["{}", "{\"a\":{\"b\":{}}}", "{\"a\":[{},{}]}"]).prop_map(str::to_owned),
+                1 => prop::sample::select(vec!["}", "]}", "\"", "\\", "{", "{\"a\":\"", "1", "\"N\""]).prop_map(str::to_owned),
+                1 => (0usize..20_000).prop_map(|length| format!("{{\"long\":\"{}\"}}", "}".repeat(length))),
+            ],
+            1..10,
+        ),
+        separator in prop::sample::select(vec![",", "", "\n", " , "]),
+    ) {
+        let text = pieces.join(separator);
+        let starts = pieces.iter().scan(0, |at, piece| {
+            let start = *at;
+            *at += piece.len() + separator.len();
+            Some(start)
+        });
+        let starts: Vec<usize> = starts.filter(|start| text.as_bytes().get(*start) == Some(&b'{')).collect();
+        for backend in backends() {
+            let mut scanner = Scanner::new(backend);
+            for start in &starts {
+                let expected = walk(text.as_bytes(), *start);
+                let mut scanned = scanner.object(text.as_bytes(), *start);
+                prop_assert!(scanned.has_backslash || !expected.has_backslash);
+                prop_assert!(scanned.has_non_ascii || !expected.has_non_ascii);
+                scanned.has_backslash = expected.has_backslash;
+                scanned.has_non_ascii = expected.has_non_ascii;
+                prop_assert_eq!(scanned, expected, "{:?} from {} of {}", backend, start, text);
+            }
         }
     }
 }
