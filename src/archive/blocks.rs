@@ -57,9 +57,12 @@ impl Backend {
     #[allow(unsafe_code, reason = "a function for a processor feature can be called no other way")]
     pub(super) fn has_kms_traces(self, text: &[u8]) -> bool {
         match self {
-            // SAFETY: these two are only made by `detect`, after AVX2 was found.
+            // SAFETY: these two are only made by `detect`, after the function's features were found.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 | Self::Avx2 => unsafe { x86::has_kms_traces(text) },
+            Self::Avx512 => unsafe { x86::has_kms_traces_512(text) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => unsafe { x86::has_kms_traces(text) },
             Self::Portable => has_kms_traces(text),
         }
     }
@@ -161,6 +164,11 @@ mod x86 {
 
     #[target_feature(enable = "avx2")]
     pub(super) fn has_kms_traces(text: &[u8]) -> bool {
+        super::has_kms_traces(text)
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx2")]
+    pub(super) fn has_kms_traces_512(text: &[u8]) -> bool {
         super::has_kms_traces(text)
     }
 

@@ -251,7 +251,7 @@ impl Framing {
         let scanned = self.scanner.object(text, at);
         if let Some(end) = scanned.end().filter(|end| *end <= line_end.unwrap_or(text.len())) {
             if end - at <= self.value_bytes_max {
-                sink.object(text, at, end, window.offset_of(at), Some(&scanned));
+                sink.object(text, at, end, window.offset_of(at), Some(scanned));
                 return Step::At(end);
             }
             return match container_member(&text[at..end]) {
@@ -344,7 +344,7 @@ impl Framing {
             if end - at > self.value_bytes_max {
                 return self.oversize(window, at, then, sink);
             }
-            let is_sound = sink.object(text, at, end, window.offset_of(at), Some(&scanned));
+            let is_sound = sink.object(text, at, end, window.offset_of(at), Some(scanned));
             at = end;
             // A damaged record may seem to end early; what follows then is still part of it.
             if !is_sound && !is_end_of_element(&text[at..]) {

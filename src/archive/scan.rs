@@ -57,12 +57,10 @@ pub(super) struct Scanner {
     carry: Carry,
     /// Text before this position was surveyed.
     surveyed: usize,
-    /// The object that the survey has come into, if `is_inside`.
-    current: Scanned,
-    is_inside: bool,
-    /// Objects found ahead; those before `next` were given out.
+    /// Objects found ahead; those before `next` were given out. The last one has no end yet if `is_inside`.
     found: Vec<Scanned>,
     next: usize,
+    is_inside: bool,
 }
 
 impl Scanner {
@@ -74,10 +72,9 @@ impl Scanner {
             batch_blocks: BATCH_BLOCKS_FIRST,
             carry: Carry::default(),
             surveyed: 0,
-            current: Scanned::default(),
-            is_inside: false,
             found: Vec::new(),
             next: 0,
+            is_inside: false,
         }
     }
 
@@ -89,41 +86,47 @@ impl Scanner {
 
     /// Scans the object whose opening brace is at `at`; between two calls of [`Self::reset`], `text` must be the same.
     #[inline]
-    pub(super) fn object(&mut self, text: &[u8], at: usize) -> Scanned {
-        if let Some(found) = self.found.get(self.next)
-            && found.start == at
-        {
+    pub(super) fn object(&mut self, text: &[u8], at: usize) -> &Scanned {
+        if self.found.get(self.next).is_some_and(|found| found.start == at && found.end.is_some()) {
             self.next += 1;
-            return *found;
+        } else {
+            self.survey_object(text, at);
         }
-        self.survey_object(text, at)
+        &self.found[self.next - 1]
     }
 
-    fn survey_object(&mut self, text: &[u8], at: usize) -> Scanned {
+    /// Surveys text until the object that begins at `at` is the first one found, and given out.
+    fn survey_object(&mut self, text: &[u8], at: usize) {
         if text.get(at) != Some(&b'{') {
-            return Scanned { start: at, ..Scanned::default() };
+            debug_assert!(false, "no object begins at {at}");
+            self.restart(usize::MAX);
+            self.found.push(Scanned { start: at, ..Scanned::default() });
+            self.next = 1;
+            return;
         }
         // What was surveyed is of use if it ends before the object or inside it.
-        let is_ahead = self.next == self.found.len()
-            && if self.is_inside { self.current.start == at } else { self.surveyed <= at };
+        let left = &self.found[self.next..];
+        let is_ahead = match (left, self.is_inside) {
+            ([unfinished], true) => unfinished.start == at,
+            ([], false) => self.surveyed <= at,
+            _ => false,
+        };
         if !is_ahead {
             self.restart(at);
         }
         loop {
-            self.found.clear();
+            self.found.drain(..self.next);
             self.next = 0;
-            let is_sound = self.survey(text);
+            let is_over = !self.survey(text) || self.surveyed >= text.len();
             match self.found.first() {
-                Some(found) if found.start == at => {
-                    self.next = 1;
-                    return *found;
-                }
-                None if is_sound && self.surveyed < text.len() => {}
-                None if self.is_inside && self.current.start == at => return self.current,
+                Some(first) if first.start == at && (first.end.is_some() || is_over) => break,
+                Some(first) if first.start == at => {}
+                None if !is_over => {}
                 // Something else than objects stands before this one.
                 _ => self.restart(at),
             }
         }
+        self.next = 1;
     }
 
     fn restart(&mut self, at: usize) {
@@ -161,12 +164,14 @@ impl Scanner {
     /// Notes what the current object has of rare bytes, of those of this batch up to `last`.
     #[inline]
     fn note_bytes(&mut self, base: usize, last: usize) {
-        if self.batch.has_backslash {
+        if let Some(current) = self.found.last_mut()
+            && (self.batch.has_backslash || self.batch.has_non_ascii)
+        {
             let block = |position: usize| position.saturating_sub(base) / 64;
-            self.current.has_backslash |= (block(self.current.start)..=block(last))
+            current.has_backslash |= (block(current.start)..=block(last))
                 .any(|block| self.batch.backslash_blocks[block / 64] >> (block % 64) & 1 == 1);
+            current.has_non_ascii |= self.batch.has_non_ascii;
         }
-        self.current.has_non_ascii |= self.batch.has_non_ascii;
     }
 
     /// Looks at a block that was gathered; `false` if more braces close than were opened.
@@ -248,17 +253,18 @@ impl Scanner {
 
     #[inline]
     fn note_key(&mut self, text: &[u8], letter_at: usize) {
+        let Some(current) = self.found.last_mut() else { return };
         if text[letter_at] == b'N' {
             let key_at = letter_at - NAME_LETTER_DISTANCE;
             if is_key(text, key_at, NAME_KEY) {
-                self.current.name_at = key_at;
-                self.current.names += 1;
+                current.name_at = key_at;
+                current.names += 1;
             }
         } else {
             let key_at = letter_at - ACCOUNT_LETTER_DISTANCE;
             if is_key(text, key_at, ACCOUNT_KEY) {
-                self.current.account_at = key_at;
-                self.current.accounts += 1;
+                current.account_at = key_at;
+                current.accounts += 1;
             }
         }
     }
@@ -266,14 +272,16 @@ impl Scanner {
     #[inline]
     fn begin_object(&mut self, start: usize) {
         self.is_inside = true;
-        self.current = Scanned { start, ..Scanned::default() };
+        self.found.push(Scanned { start, ..Scanned::default() });
     }
 
     #[inline]
     fn end_object(&mut self, base: usize, closing_brace: usize) {
         self.note_bytes(base, closing_brace);
         self.is_inside = false;
-        self.found.push(Scanned { end: NonZeroUsize::new(closing_brace + 1), ..self.current });
+        if let Some(current) = self.found.last_mut() {
+            current.end = NonZeroUsize::new(closing_brace + 1);
+        }
     }
 }
 

@@ -162,9 +162,9 @@ impl<S: RecordSink> ValueSink for Unwrapping<'_, S> {
     ) -> bool {
         let damaged_before = self.tally.damaged();
         if let Some(scanned) = scanned
-            && let Some((is_kept, header)) = self.selector.quick(text, start, scanned)
+            && let Some((is_kept, header)) = &self.selector.quick(text, start, scanned)
         {
-            self.record(&text[start..end], offset, is_kept, &header);
+            self.record(&text[start..end], offset, *is_kept, header);
         } else {
             self.unusual(&text[start..end], offset);
         }
