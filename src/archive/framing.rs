@@ -248,8 +248,9 @@ impl Framing {
             return self.enter(at + inside, sink);
         }
         let line_end = self.line_end(window, at);
-        let scanned = self.scanner.object(text, at);
-        if let Some(end) = scanned.end().filter(|end| *end <= line_end.unwrap_or(text.len())) {
+        let limit = line_end.unwrap_or(text.len());
+        let scanned = self.scanner.object(text, at, limit);
+        if let Some(end) = scanned.end().filter(|end| *end <= limit) {
             if end - at <= self.value_bytes_max {
                 sink.object(text, at, end, window.offset_of(at), Some(scanned));
                 return Step::At(end);
@@ -339,7 +340,7 @@ impl Framing {
                 None => return Step::At(at),
                 Some(_) => return self.odd_element(window, at, then, sink),
             }
-            let scanned = self.scanner.object(text, at);
+            let scanned = self.scanner.object(text, at, text.len());
             let Some(end) = scanned.end() else { return self.odd_element(window, at, then, sink) };
             if end - at > self.value_bytes_max {
                 return self.oversize(window, at, then, sink);

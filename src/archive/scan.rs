@@ -19,7 +19,7 @@ const ACCOUNT_LETTER_DISTANCE: usize = 10;
 /// Blocks of a batch; a power of two.
 const BATCH_BLOCKS_MAX: usize = 256;
 /// Blocks of the first batch, and how much larger the next is: little is surveyed in vain where text is damaged.
-const BATCH_BLOCKS_FIRST: usize = 16;
+const BATCH_BLOCKS_FIRST: usize = 4;
 const BATCH_GROWTH: usize = 4;
 
 /// What one pass over an object saw.
@@ -85,18 +85,19 @@ impl Scanner {
     }
 
     /// Scans the object whose opening brace is at `at`; between two calls of [`Self::reset`], `text` must be the same.
+    /// An end beyond `limit` is not looked for, but may be found.
     #[inline]
-    pub(super) fn object(&mut self, text: &[u8], at: usize) -> &Scanned {
+    pub(super) fn object(&mut self, text: &[u8], at: usize, limit: usize) -> &Scanned {
         if self.found.get(self.next).is_some_and(|found| found.start == at && found.end.is_some()) {
             self.next += 1;
         } else {
-            self.survey_object(text, at);
+            self.survey_object(text, at, limit);
         }
         &self.found[self.next - 1]
     }
 
     /// Surveys text until the object that begins at `at` is the first one found, and given out.
-    fn survey_object(&mut self, text: &[u8], at: usize) {
+    fn survey_object(&mut self, text: &[u8], at: usize, limit: usize) {
         if text.get(at) != Some(&b'{') {
             debug_assert!(false, "no object begins at {at}");
             self.restart(usize::MAX);
@@ -117,7 +118,7 @@ impl Scanner {
         loop {
             self.found.drain(..self.next);
             self.next = 0;
-            let is_over = !self.survey(text) || self.surveyed >= text.len();
+            let is_over = !self.survey(text) || self.surveyed >= limit.min(text.len());
             match self.found.first() {
                 Some(first) if first.start == at && (first.end.is_some() || is_over) => break,
                 Some(first) if first.start == at => {}

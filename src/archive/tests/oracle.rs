@@ -309,7 +309,7 @@ proptest! {
         let text = format!("{}{record}{after}", " ".repeat(before));
         let expected = walk(text.as_bytes(), before);
         for backend in backends() {
-            let mut scanned = *Scanner::new(backend).object(text.as_bytes(), before);
+            let mut scanned = *Scanner::new(backend).object(text.as_bytes(), before, usize::MAX);
             // These two may be true for what stands in the same block.
             prop_assert!(scanned.has_backslash || !expected.has_backslash);
             prop_assert!(scanned.has_non_ascii || !expected.has_non_ascii);
@@ -325,9 +325,9 @@ proptest! {
     ) {
         let mut text = b"{".to_vec();
         text.extend(bytes);
-        let expected = *Scanner::new(Backend::Portable).object(&text, 0);
+        let expected = *Scanner::new(Backend::Portable).object(&text, 0, usize::MAX);
         for backend in backends() {
-            prop_assert_eq!(*Scanner::new(backend).object(&text, 0), expected);
+            prop_assert_eq!(*Scanner::new(backend).object(&text, 0, usize::MAX), expected);
         }
     }
 
@@ -387,7 +387,7 @@ proptest! {
             let mut scanner = Scanner::new(backend);
             for start in &starts {
                 let expected = walk(text.as_bytes(), *start);
-                let mut scanned = *scanner.object(text.as_bytes(), *start);
+                let mut scanned = *scanner.object(text.as_bytes(), *start, usize::MAX);
                 prop_assert!(scanned.has_backslash || !expected.has_backslash);
                 prop_assert!(scanned.has_non_ascii || !expected.has_non_ascii);
                 scanned.has_backslash = expected.has_backslash;
