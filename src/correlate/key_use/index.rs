@@ -1,0 +1,271 @@
+//! What joining needs to know of the KMS events, and which nodes requests and volumes lead to.
+//!
+//! The events and the nodes in the making come in. Each KMS event is read once; from then on it is a row of numbers:
+//! its request and the node that it names.
+
+use std::cell::OnceCell;
+
+use hashbrown::{HashMap, HashSet};
+use rayon::prelude::*;
+
+use super::super::grouped::Grouped;
+use super::super::kinds::{Kinds, at};
+use super::super::launches::Drafts;
+use super::refusal_of;
+use crate::event::{Detail, Event, Id, IdentityKind, KmsOperation, Text, VolumeChange};
+
+/// A KMS event that may belong to a node's volumes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Use {
+    /// Index of the event.
+    pub(super) event: u32,
+    /// Number of its request.
+    pub(super) request: Option<u32>,
+    /// The node that it names, directly or through its volume.
+    pub(super) node: Option<u32>,
+    /// Whether KMS refused what a launch needs.
+    pub(super) is_refusal: bool,
+    /// Whether it made the data key of a volume.
+    pub(super) is_data_key: bool,
+}
+
+/// The KMS events of volumes, indexed by what joins them.
+pub(super) struct Index<'a> {
+    pub(super) events: &'a [Box<Event>],
+    kinds: &'a Kinds,
+    /// In the order of the events.
+    pub(super) uses: Vec<Use>,
+    /// Number of a request -> its uses.
+    pub(super) uses_by_request: Grouped,
+    /// Number of a request -> nodes that the RunInstances, or the CreateFleet, with this id made.
+    pub(super) launches: Grouped,
+    /// Whether each node's volumes are all open: as many were opened, or their keys granted, as the launch made.
+    pub(super) opened: Vec<bool>,
+    /// Request id of an AttachVolume or StartInstances, successful or not -> node.
+    later_requests: HashMap<&'a Id, u32>,
+    others: OnceCell<HashSet<&'a Id>>,
+}
+
+/// A use as its event says it.
+struct Read<'a> {
+    row: Use,
+    request_id: Option<&'a Id>,
+    volume: Option<&'a str>,
+    /// Whether it names an instance, be it a known node or not: then its volume says no more.
+    names_instance: bool,
+    is_success: bool,
+}
+
+impl<'a> Read<'a> {
+    fn new(index: u32, event: &'a Event, drafts: &Drafts) -> Option<Self> {
+        let Detail::Kms(kms) = &event.detail else {
+            return None;
+        };
+        // The grantee of a grant, or the instance whose volume was opened.
+        let instance = kms.grantee_instance_id.as_ref().or(event.identity.instance_id.as_ref());
+        let volume = kms.volume_id.as_deref();
+        let is_data_key = kms.operation == KmsOperation::GenerateDataKeyWithoutPlaintext && volume.is_some();
+        let is_success = event.error.is_none();
+        Some(Self {
+            row: Use {
+                event: index,
+                request: None,
+                node: instance.and_then(|instance| drafts.by_instance.get(instance)).copied(),
+                is_refusal: !is_success && refusal_of(event, kms).is_some(),
+                is_data_key,
+            },
+            request_id: event.request_id.as_ref(),
+            volume,
+            names_instance: instance.is_some(),
+            is_success,
+        })
+    }
+}
+
+impl<'a> Index<'a> {
+    pub(super) fn build(
+        events: &'a [Box<Event>],
+        kinds: &'a Kinds,
+        cleanups: &HashMap<&Id, Vec<u32>>,
+        drafts: &Drafts,
+    ) -> Self {
+        let copies = copies_in_owners_account(events, kinds);
+        let read: Vec<Read<'_>> = kinds
+            .key_uses
+            .par_iter()
+            .filter(|index| !copies.contains(*index))
+            .filter_map(|index| Read::new(*index, &events[*index as usize], drafts))
+            .collect();
+        let ((requests, launches), (nodes, opened)) = rayon::join(
+            || number_requests(&read, events, drafts),
+            || nodes_named(&read, events, kinds, drafts),
+        );
+        let uses: Vec<Use> = read
+            .iter()
+            .zip(&requests)
+            .zip(&nodes)
+            .map(|((read, request), node)| Use { request: *request, node: *node, ..read.row })
+            .collect();
+        let numbered = (0u32..).zip(&requests).filter_map(|(number, request)| Some(((*request)?, number)));
+        let opened = opened_volumes(opened, drafts.drafts.len());
+        Self {
+            events,
+            kinds,
+            uses_by_request: Grouped::new(launches.groups(), numbered),
+            uses,
+            opened: (drafts.drafts.iter().zip(opened))
+                .map(|(draft, opened)| {
+                    let request = || {
+                        events[draft.launch? as usize]
+                            .request_id
+                            .as_ref()
+                            .filter(|id| cleanups.contains_key(*id))
+                    };
+                    opened >= draft.volumes_made.unwrap_or(1) && request().is_none()
+                })
+                .collect(),
+            launches,
+            later_requests: later_requests(events, kinds, drafts),
+            others: OnceCell::new(),
+        }
+    }
+
+    /// The node of the AttachVolume or StartInstances with this request id.
+    pub(super) fn later_node(&self, request_id: &Id) -> Option<u32> {
+        self.later_requests.get(request_id).copied()
+    }
+
+    /// Whether the request is a call that is no launch: CreateVolume, AttachVolume, StartInstances, image copies.
+    pub(super) fn is_of_other_call(&self, request_id: &Id) -> bool {
+        let others = self.others.get_or_init(|| {
+            let later = at(self.events, &self.kinds.later).filter(|(_, event)| {
+                matches!(
+                    event.detail,
+                    Detail::Volume(_) | Detail::Start(_) | Detail::Stop(_) | Detail::Termination(_)
+                )
+            });
+            let copies = at(self.events, &self.kinds.configuration)
+                .filter(|(_, event)| matches!(event.detail, Detail::ImageCopy(_)));
+            later.chain(copies).filter_map(|(_, event)| event.request_id.as_ref()).collect()
+        });
+        others.contains(request_id)
+    }
+}
+
+/// KMS logs a cross-account call in the key owner's account too. Where the caller's record is at hand, the
+/// owner's copy adds nothing.
+fn copies_in_owners_account(events: &[Box<Event>], kinds: &Kinds) -> HashSet<u32> {
+    if kinds.foreign_uses.is_empty() {
+        return HashSet::new();
+    }
+    let call = |event: &'_ Event| Some((event.shared_event_id.clone()?, event.name.clone()));
+    let callers: HashSet<(Id, Text)> = at(events, &kinds.key_uses)
+        .filter(|(_, event)| event.identity.kind != IdentityKind::AwsAccount)
+        .filter_map(|(_, event)| call(event))
+        .collect();
+    at(events, &kinds.foreign_uses)
+        .filter(|(_, event)| call(event).is_some_and(|call| callers.contains(&call)))
+        .map(|(index, _)| index)
+        .collect()
+}
+
+/// Numbers the requests of launches and of uses. Gives the number of each use's request, and the nodes that each
+/// request made.
+fn number_requests(read: &[Read<'_>], events: &[Box<Event>], drafts: &Drafts) -> (Vec<Option<u32>>, Grouped) {
+    let mut numbers: HashMap<Id, u32> = HashMap::with_capacity(drafts.drafts.len() * 2);
+    let mut number = |id: &Id| {
+        let next = u32::try_from(numbers.len()).expect("fewer than four billion requests");
+        *numbers.entry(id.clone()).or_insert(next)
+    };
+    let mut made: Vec<(u32, u32)> = Vec::with_capacity(drafts.drafts.len());
+    for (node, draft) in (0u32..).zip(&drafts.drafts) {
+        let made_by = [draft.launch, draft.fleet].into_iter().flatten();
+        for id in made_by.filter_map(|event| events[event as usize].request_id.as_ref()) {
+            let pair = (number(id), node);
+            if made.last() != Some(&pair) {
+                made.push(pair);
+            }
+        }
+    }
+    let requests = read.iter().map(|read| read.request_id.map(&mut number)).collect();
+    (requests, Grouped::new(numbers.len(), made.into_iter()))
+}
+
+/// A node, and the number of a volume that was opened for it or whose key was granted to it; 0 for a volume that
+/// no event names.
+type Opened = (u32, u32);
+
+/// The node that each use names, itself or through its volume; and the volumes opened for each node.
+fn nodes_named(
+    read: &[Read<'_>],
+    events: &[Box<Event>],
+    kinds: &Kinds,
+    drafts: &Drafts,
+) -> (Vec<Option<u32>>, Vec<Opened>) {
+    let mut numbers: HashMap<&str, u32> = HashMap::with_capacity(drafts.drafts.len());
+    // Number of a volume -> node, where one event names both. The first stands for no volume.
+    let mut holders: Vec<Option<u32>> = vec![None];
+    let mut opened = Vec::with_capacity(read.len());
+    let mut volumes: Vec<u32> = Vec::with_capacity(read.len());
+    for read in read {
+        let volume = read.volume.map_or(0, |volume| {
+            let next = u32::try_from(holders.len()).expect("fewer than four billion volumes");
+            let volume = *numbers.entry(volume).or_insert(next);
+            if volume == next {
+                holders.push(None);
+            }
+            volume
+        });
+        volumes.push(volume);
+        if let (Some(node), true) = (read.row.node, read.is_success) {
+            opened.push((node, volume));
+            if volume > 0 {
+                holders[volume as usize] = Some(node);
+            }
+        }
+    }
+    // What an instance opens is its own; that it is attached says less.
+    for (_, event) in at(events, &kinds.volumes).filter(|(_, event)| event.error.is_none()) {
+        if let Detail::Volume(VolumeChange::Attached { volume_id: Some(volume), instance_id: Some(instance) }) =
+            &event.detail
+            && let Some(&node) = drafts.by_instance.get(instance)
+            && let Some(volume) = numbers.get(&**volume)
+        {
+            holders[*volume as usize].get_or_insert(node);
+        }
+    }
+    let named = |(read, volume): (&Read<'_>, u32)| {
+        if read.names_instance { read.row.node } else { holders[volume as usize] }
+    };
+    (read.iter().zip(volumes).map(named).collect(), opened)
+}
+
+/// How many volumes were opened for each of `nodes` nodes.
+fn opened_volumes(mut opened: Vec<Opened>, nodes: usize) -> Vec<usize> {
+    opened.sort_unstable();
+    opened.dedup();
+    let mut counts = vec![0; nodes];
+    for (node, _) in opened {
+        counts[node as usize] += 1;
+    }
+    counts
+}
+
+fn later_requests<'a>(events: &'a [Box<Event>], kinds: &Kinds, drafts: &Drafts) -> HashMap<&'a Id, u32> {
+    let mut requests = HashMap::new();
+    for (_, event) in at(events, &kinds.volumes) {
+        let instance = match &event.detail {
+            Detail::Volume(VolumeChange::Attached { instance_id, .. }) => instance_id.as_ref(),
+            Detail::Start(instances) => match instances.as_slice() {
+                [only] => Some(&only.instance_id),
+                _ => None,
+            },
+            _ => None,
+        };
+        let node = instance.and_then(|instance| drafts.by_instance.get(instance));
+        if let (Some(id), Some(&node)) = (&event.request_id, node) {
+            requests.insert(id, node);
+        }
+    }
+    requests
+}
