@@ -8,7 +8,7 @@ use super::launches::{fleet_of_client_token, is_by_karpenter};
 use crate::event::{Detail, Event, FleetError, Launch, NodeTags, Text};
 
 /// Finds the launches that failed, one entry per event and error code.
-pub(super) fn find(events: &[Box<Event>], kinds: &Kinds) -> Vec<LaunchFailure> {
+pub(super) fn find(events: &[Box<Event>], kinds: &Kinds<'_>) -> Vec<LaunchFailure> {
     // An attempt inside a fleet that made instances after all is no failure.
     let made = || at(events, &kinds.fleets).chain(at(events, &kinds.launches)).map(|(_, event)| event);
     let is_fruitless = |event: &&Event| match &event.detail {
@@ -76,7 +76,7 @@ fn push(
     event: &Event,
     tags: &NodeTags,
     errors: Vec<FleetError>,
-    kinds: &Kinds,
+    kinds: &Kinds<'_>,
 ) {
     for error in errors {
         let code = error.code.strip_prefix("Client.").or_else(|| error.code.strip_prefix("Server."));
@@ -111,7 +111,7 @@ fn push(
     }
 }
 
-fn provisioner(event: &Event, tags: &NodeTags, kinds: &Kinds) -> Provisioner {
+fn provisioner(event: &Event, tags: &NodeTags, kinds: &Kinds<'_>) -> Provisioner {
     let is_fleets = event.identity.is_invoked_by("ec2fleet.amazonaws.com");
     let is_role = event.identity.issuer_arn.as_ref().is_some_and(|role| kinds.karpenter_roles.contains(role));
     if tags.is_auto_mode || event.identity.is_invoked_by("eks.amazonaws.com") {

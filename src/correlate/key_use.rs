@@ -89,7 +89,7 @@ pub(super) fn refusal_of(event: &Event, kms: &KmsUse) -> Option<UseResult> {
 pub(super) fn join(
     events: &[Box<Event>],
     history: &History,
-    kinds: &Kinds,
+    kinds: &Kinds<'_>,
     cleanups: &HashMap<&Id, Vec<u32>>,
     drafts: &mut Drafts,
 ) -> Vec<u32> {

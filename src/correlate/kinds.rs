@@ -7,15 +7,16 @@ use hashbrown::HashSet;
 use rayon::prelude::*;
 
 use super::key::is_alias;
+use super::key_use::refusal_of;
 use super::launches::is_by_karpenter;
-use crate::event::{Detail, Event, IdentityKind, KmsOperation, Text};
+use crate::event::{Detail, Event, Id, IdentityKind, KmsOperation, KmsUse, Text};
 
 /// Events that one worker looks at before it takes more.
 const EVENTS_AT_ONCE: usize = 4_096;
 
 /// Indices of events by what they are good for.
 #[derive(Debug, Default)]
-pub(super) struct Kinds {
+pub(super) struct Kinds<'a> {
     /// What the history is made of: templates, aliases, defaults, policies, images; and uses of keys by an alias.
     pub(super) configuration: Vec<u32>,
     /// RunInstances.
@@ -27,7 +28,7 @@ pub(super) struct Kinds {
     /// Of these, calls for volumes, and starts.
     pub(super) volumes: Vec<u32>,
     /// KMS operations that may belong to a node's volumes.
-    pub(super) key_uses: Vec<u32>,
+    pub(super) key_uses: Vec<KeyUse<'a>>,
     /// Of these, those that the key's owner sees of another account's call.
     pub(super) foreign_uses: Vec<u32>,
     /// RetireGrant and RevokeGrant.
@@ -40,8 +41,40 @@ pub(super) struct Kinds {
     pub(super) karpenter_roles: HashSet<Text>,
 }
 
-impl Kinds {
-    pub(super) fn find(events: &[Box<Event>]) -> Self {
+/// What joining needs to know of a KMS event that may belong to a node's volumes.
+#[derive(Debug)]
+pub(super) struct KeyUse<'a> {
+    /// Index of the event.
+    pub(super) event: u32,
+    pub(super) request_id: Option<Id>,
+    /// The instance that it names: the grantee of a grant, or whose volume was opened.
+    pub(super) instance: Option<&'a str>,
+    pub(super) volume: Option<&'a str>,
+    pub(super) is_success: bool,
+    /// Whether KMS refused what a launch needs.
+    pub(super) is_refusal: bool,
+    /// Whether it made the data key of a volume.
+    pub(super) is_data_key: bool,
+}
+
+impl<'a> KeyUse<'a> {
+    fn read(index: u32, event: &'a Event, kms: &'a KmsUse) -> Self {
+        let is_success = event.error.is_none();
+        Self {
+            event: index,
+            request_id: event.request_id.clone(),
+            instance: kms.grantee_instance_id.as_deref().or(event.identity.instance_id.as_deref()),
+            volume: kms.volume_id.as_deref(),
+            is_success,
+            is_refusal: !is_success && refusal_of(event, kms).is_some(),
+            is_data_key: kms.operation == KmsOperation::GenerateDataKeyWithoutPlaintext
+                && kms.volume_id.is_some(),
+        }
+    }
+}
+
+impl<'a> Kinds<'a> {
+    pub(super) fn find(events: &'a [Box<Event>]) -> Self {
         let found: Vec<Self> = events
             .par_chunks(EVENTS_AT_ONCE)
             .enumerate()
@@ -57,7 +90,7 @@ impl Kinds {
         all
     }
 
-    fn of_chunk(first: u32, events: &[Box<Event>]) -> Self {
+    fn of_chunk(first: u32, events: &'a [Box<Event>]) -> Self {
         let mut kinds = Self::default();
         // Most events share their user agent and role with the one before.
         let mut last: Option<(&Text, &Text)> = None;
@@ -77,13 +110,13 @@ impl Kinds {
         kinds
     }
 
-    fn note(&mut self, index: u32, event: &Event) {
+    fn note(&mut self, index: u32, event: &'a Event) {
         match &event.detail {
             Detail::Kms(kms) => {
                 if matches!(kms.operation, KmsOperation::RetireGrant | KmsOperation::RevokeGrant) {
                     self.grant_ends.push(index);
                 } else {
-                    self.key_uses.push(index);
+                    self.key_uses.push(KeyUse::read(index, event, kms));
                     if event.identity.kind == IdentityKind::AwsAccount && event.shared_event_id.is_some() {
                         self.foreign_uses.push(index);
                     }

@@ -103,7 +103,7 @@ pub(super) fn is_by_auto_mode(event: &Event) -> bool {
 }
 
 impl Drafts {
-    pub(super) fn build(events: &[Box<Event>], kinds: &Kinds) -> Self {
+    pub(super) fn build(events: &[Box<Event>], kinds: &Kinds<'_>) -> Self {
         let mut all = Self::default();
         all.note_launches(events, kinds);
         all.join_fleets(events, &kinds.fleets);
@@ -115,7 +115,7 @@ impl Drafts {
     }
 
     /// Notes the instances that RunInstances and CreateFleet made, in the order of these.
-    fn note_launches(&mut self, events: &[Box<Event>], kinds: &Kinds) {
+    fn note_launches(&mut self, events: &[Box<Event>], kinds: &Kinds<'_>) {
         let mut fleets = at(events, &kinds.fleets).peekable();
         for (index, event) in at(events, &kinds.launches) {
             while let Some((fleet_index, fleet)) = fleets.next_if(|(fleet, _)| *fleet < index) {

@@ -24,7 +24,7 @@ pub const ABORTED_LAUNCH_SECONDS_MAX: i64 = 16 * 60;
 const RUNNING_IS_LIFE_SECONDS_MIN: i64 = 120;
 
 /// DeleteNetworkInterface events by the request that they clean up after.
-pub(super) fn cleanups<'a>(events: &'a [Box<Event>], kinds: &Kinds) -> HashMap<&'a Id, Vec<u32>> {
+pub(super) fn cleanups<'a>(events: &'a [Box<Event>], kinds: &Kinds<'_>) -> HashMap<&'a Id, Vec<u32>> {
     let mut cleanups: HashMap<&Id, Vec<u32>> = HashMap::new();
     for (index, event) in at(events, &kinds.cleanups) {
         if let Some(id) = &event.request_id {

@@ -23,7 +23,7 @@ pub(super) struct LaterVolumes<'a> {
 }
 
 impl<'a> LaterVolumes<'a> {
-    pub(super) fn build(events: &'a [Box<Event>], kinds: &Kinds) -> Self {
+    pub(super) fn build(events: &'a [Box<Event>], kinds: &Kinds<'_>) -> Self {
         let mut later = Self::default();
         for (_, event) in at(events, &kinds.volumes) {
             match &event.detail {
@@ -338,10 +338,14 @@ impl VolumeFacts {
         let (Some(made_by), Some(launched_by)) = (made_by, launched_by) else {
             return;
         };
+        // Texts of events are shared: most that are the same are so at first sight.
+        if Text::ptr_eq(made_by, launched_by) || made_by == launched_by {
+            self.is_of_launch_session = true;
+            return;
+        }
         let is_services =
             identity.issuer_arn.as_ref().is_some_and(|role| role.contains("/aws-service-role/"));
-        self.is_of_launch_session |= made_by == launched_by;
-        self.is_of_other_session |= made_by != launched_by && !is_services;
+        self.is_of_other_session |= !is_services;
     }
 
     /// `has_launch_volume`: whether another volume is known to be the launch's.
@@ -417,7 +421,7 @@ pub(super) fn note_ended_grants(draft: &mut Draft, events: &[Box<Event>], ended:
 }
 
 /// RetireGrant and RevokeGrant, by grant.
-pub(super) fn ended_grants<'a>(events: &'a [Box<Event>], kinds: &Kinds) -> HashMap<&'a Text, Vec<u32>> {
+pub(super) fn ended_grants<'a>(events: &'a [Box<Event>], kinds: &Kinds<'_>) -> HashMap<&'a Text, Vec<u32>> {
     let mut ended: HashMap<&Text, Vec<u32>> = HashMap::new();
     for (index, event) in at(events, &kinds.grant_ends) {
         if let Detail::Kms(kms) = &event.detail

@@ -6,13 +6,11 @@
 use std::cell::OnceCell;
 
 use hashbrown::{HashMap, HashSet};
-use rayon::prelude::*;
 
 use super::super::grouped::Grouped;
-use super::super::kinds::{Kinds, at};
+use super::super::kinds::{KeyUse, Kinds, at};
 use super::super::launches::Drafts;
-use super::refusal_of;
-use crate::event::{Detail, Event, Id, IdentityKind, KmsOperation, Text, VolumeChange};
+use crate::event::{Detail, Event, Id, IdentityKind, Text, VolumeChange};
 
 /// A KMS event that may belong to a node's volumes.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +30,7 @@ pub(super) struct Use {
 /// The KMS events of volumes, indexed by what joins them.
 pub(super) struct Index<'a> {
     pub(super) events: &'a [Box<Event>],
-    kinds: &'a Kinds,
+    kinds: &'a Kinds<'a>,
     /// In the order of the events.
     pub(super) uses: Vec<Use>,
     /// Number of a request -> its uses.
@@ -46,56 +44,16 @@ pub(super) struct Index<'a> {
     others: OnceCell<HashSet<&'a Id>>,
 }
 
-/// A use as its event says it.
-struct Read<'a> {
-    row: Use,
-    request_id: Option<&'a Id>,
-    volume: Option<&'a str>,
-    /// Whether it names an instance, be it a known node or not: then its volume says no more.
-    names_instance: bool,
-    is_success: bool,
-}
-
-impl<'a> Read<'a> {
-    fn new(index: u32, event: &'a Event, drafts: &Drafts) -> Option<Self> {
-        let Detail::Kms(kms) = &event.detail else {
-            return None;
-        };
-        // The grantee of a grant, or the instance whose volume was opened.
-        let instance = kms.grantee_instance_id.as_ref().or(event.identity.instance_id.as_ref());
-        let volume = kms.volume_id.as_deref();
-        let is_data_key = kms.operation == KmsOperation::GenerateDataKeyWithoutPlaintext && volume.is_some();
-        let is_success = event.error.is_none();
-        Some(Self {
-            row: Use {
-                event: index,
-                request: None,
-                node: instance.and_then(|instance| drafts.by_instance.get(instance)).copied(),
-                is_refusal: !is_success && refusal_of(event, kms).is_some(),
-                is_data_key,
-            },
-            request_id: event.request_id.as_ref(),
-            volume,
-            names_instance: instance.is_some(),
-            is_success,
-        })
-    }
-}
-
 impl<'a> Index<'a> {
     pub(super) fn build(
         events: &'a [Box<Event>],
-        kinds: &'a Kinds,
+        kinds: &'a Kinds<'a>,
         cleanups: &HashMap<&Id, Vec<u32>>,
         drafts: &Drafts,
     ) -> Self {
         let copies = copies_in_owners_account(events, kinds);
-        let read: Vec<Read<'_>> = kinds
-            .key_uses
-            .par_iter()
-            .filter(|index| !copies.contains(*index))
-            .filter_map(|index| Read::new(*index, &events[*index as usize], drafts))
-            .collect();
+        let read: Vec<&KeyUse<'_>> =
+            kinds.key_uses.iter().filter(|used| !copies.contains(&used.event)).collect();
         let ((requests, launches), (nodes, opened)) = rayon::join(
             || number_requests(&read, events, drafts),
             || nodes_named(&read, events, kinds, drafts),
@@ -104,7 +62,13 @@ impl<'a> Index<'a> {
             .iter()
             .zip(&requests)
             .zip(&nodes)
-            .map(|((read, request), node)| Use { request: *request, node: *node, ..read.row })
+            .map(|((read, request), node)| Use {
+                event: read.event,
+                request: *request,
+                node: *node,
+                is_refusal: read.is_refusal,
+                is_data_key: read.is_data_key,
+            })
             .collect();
         let numbered = (0u32..).zip(&requests).filter_map(|(number, request)| Some(((*request)?, number)));
         let opened = opened_volumes(opened, drafts.drafts.len());
@@ -154,14 +118,17 @@ impl<'a> Index<'a> {
 
 /// KMS logs a cross-account call in the key owner's account too. Where the caller's record is at hand, the
 /// owner's copy adds nothing.
-fn copies_in_owners_account(events: &[Box<Event>], kinds: &Kinds) -> HashSet<u32> {
+fn copies_in_owners_account(events: &[Box<Event>], kinds: &Kinds<'_>) -> HashSet<u32> {
     if kinds.foreign_uses.is_empty() {
         return HashSet::new();
     }
-    let call = |event: &'_ Event| Some((event.shared_event_id.clone()?, event.name.clone()));
-    let callers: HashSet<(Id, Text)> = at(events, &kinds.key_uses)
-        .filter(|(_, event)| event.identity.kind != IdentityKind::AwsAccount)
-        .filter_map(|(_, event)| call(event))
+    let call = |event: &Event| Some((event.shared_event_id.clone()?, event.name.clone()));
+    let callers: HashSet<(Id, Text)> = kinds
+        .key_uses
+        .iter()
+        .map(|used| &*events[used.event as usize])
+        .filter(|event| event.identity.kind != IdentityKind::AwsAccount)
+        .filter_map(call)
         .collect();
     at(events, &kinds.foreign_uses)
         .filter(|(_, event)| call(event).is_some_and(|call| callers.contains(&call)))
@@ -171,7 +138,11 @@ fn copies_in_owners_account(events: &[Box<Event>], kinds: &Kinds) -> HashSet<u32
 
 /// Numbers the requests of launches and of uses. Gives the number of each use's request, and the nodes that each
 /// request made.
-fn number_requests(read: &[Read<'_>], events: &[Box<Event>], drafts: &Drafts) -> (Vec<Option<u32>>, Grouped) {
+fn number_requests(
+    read: &[&KeyUse<'_>],
+    events: &[Box<Event>],
+    drafts: &Drafts,
+) -> (Vec<Option<u32>>, Grouped) {
     let mut numbers: HashMap<Id, u32> = HashMap::with_capacity(drafts.drafts.len() * 2);
     let mut number = |id: &Id| {
         let next = u32::try_from(numbers.len()).expect("fewer than four billion requests");
@@ -187,7 +158,7 @@ fn number_requests(read: &[Read<'_>], events: &[Box<Event>], drafts: &Drafts) ->
             }
         }
     }
-    let requests = read.iter().map(|read| read.request_id.map(&mut number)).collect();
+    let requests = read.iter().map(|read| read.request_id.as_ref().map(&mut number)).collect();
     (requests, Grouped::new(numbers.len(), made.into_iter()))
 }
 
@@ -197,17 +168,19 @@ type Opened = (u32, u32);
 
 /// The node that each use names, itself or through its volume; and the volumes opened for each node.
 fn nodes_named(
-    read: &[Read<'_>],
+    read: &[&KeyUse<'_>],
     events: &[Box<Event>],
-    kinds: &Kinds,
+    kinds: &Kinds<'_>,
     drafts: &Drafts,
 ) -> (Vec<Option<u32>>, Vec<Opened>) {
     let mut numbers: HashMap<&str, u32> = HashMap::with_capacity(drafts.drafts.len());
     // Number of a volume -> node, where one event names both. The first stands for no volume.
     let mut holders: Vec<Option<u32>> = vec![None];
     let mut opened = Vec::with_capacity(read.len());
-    let mut volumes: Vec<u32> = Vec::with_capacity(read.len());
+    // The node that each use names itself, where it names an instance; and the number of its volume.
+    let mut named: Vec<(Option<Option<u32>>, u32)> = Vec::with_capacity(read.len());
     for read in read {
+        let own = read.instance.map(|instance| drafts.by_instance.get(instance).copied());
         let volume = read.volume.map_or(0, |volume| {
             let next = u32::try_from(holders.len()).expect("fewer than four billion volumes");
             let volume = *numbers.entry(volume).or_insert(next);
@@ -216,8 +189,8 @@ fn nodes_named(
             }
             volume
         });
-        volumes.push(volume);
-        if let (Some(node), true) = (read.row.node, read.is_success) {
+        named.push((own, volume));
+        if let (Some(Some(node)), true) = (own, read.is_success) {
             opened.push((node, volume));
             if volume > 0 {
                 holders[volume as usize] = Some(node);
@@ -234,10 +207,9 @@ fn nodes_named(
             holders[*volume as usize].get_or_insert(node);
         }
     }
-    let named = |(read, volume): (&Read<'_>, u32)| {
-        if read.names_instance { read.row.node } else { holders[volume as usize] }
-    };
-    (read.iter().zip(volumes).map(named).collect(), opened)
+    // Whoever names an instance, be it a node or not, says no more by the volume.
+    let nodes = named.into_iter().map(|(own, volume)| own.unwrap_or(holders[volume as usize]));
+    (nodes.collect(), opened)
 }
 
 /// How many volumes were opened for each of `nodes` nodes.
@@ -251,7 +223,7 @@ fn opened_volumes(mut opened: Vec<Opened>, nodes: usize) -> Vec<usize> {
     counts
 }
 
-fn later_requests<'a>(events: &'a [Box<Event>], kinds: &Kinds, drafts: &Drafts) -> HashMap<&'a Id, u32> {
+fn later_requests<'a>(events: &'a [Box<Event>], kinds: &Kinds<'_>, drafts: &Drafts) -> HashMap<&'a Id, u32> {
     let mut requests = HashMap::new();
     for (_, event) in at(events, &kinds.volumes) {
         let instance = match &event.detail {
