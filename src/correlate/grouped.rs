@@ -31,11 +31,6 @@ impl Grouped {
         Self { starts, members }
     }
 
-    /// How many groups there are.
-    pub(super) fn groups(&self) -> usize {
-        self.starts.len() - 1
-    }
-
     pub(super) fn of(&self, group: u32) -> &[u32] {
         let group = group as usize;
         &self.members[self.starts[group] as usize..self.starts[group + 1] as usize]

@@ -14,6 +14,7 @@ use super::launches::{Draft, Drafts};
 use crate::event::{
     Denial, Event, Id, KmsOperation, KmsUse, Text, is_key_state_failure, is_refusal, is_throttling,
 };
+pub(super) use index::Numbered;
 use index::{Index, Use};
 
 /// How long after its launch a node's KMS events may come, in seconds, where only the session joins them.
@@ -90,11 +91,12 @@ pub(super) fn join(
     events: &[Box<Event>],
     history: &History,
     kinds: &Kinds<'_>,
+    numbered: &Numbered<'_>,
     cleanups: &HashMap<&Id, Vec<u32>>,
     drafts: &mut Drafts,
 ) -> Vec<u32> {
     drafts.drafts.par_iter_mut().for_each(|draft| draft.volumes_made = volumes_made(draft, history));
-    let index = Index::build(events, kinds, cleanups, drafts);
+    let index = Index::build(events, kinds, numbered, cleanups, drafts);
     let mut joining = Joining { index: &index, drafts, joins: Vec::new(), apart: Vec::new() };
     joining.join_requests();
     let Joining { mut joins, apart, .. } = joining;

@@ -84,6 +84,7 @@ impl<'a> Kinds<'a> {
             })
             .collect();
         let mut all = Self::default();
+        all.key_uses.reserve(found.iter().map(|found| found.key_uses.len()).sum());
         for found in found {
             all.append(found);
         }

@@ -36,6 +36,7 @@ use rayon::prelude::*;
 
 use crate::event::{Coverage, Event, Id, Text, Timestamp};
 use expectation::{Resolver, common_key, differ};
+use key_use::Numbered;
 use kinds::Kinds;
 use launches::{Draft, Drafts};
 
@@ -53,8 +54,8 @@ pub struct Question {
 pub fn correlate(evidence: Evidence, coverage: Coverage, question: &Question) -> Case {
     let events = evidence.events;
     let kinds = Kinds::find(&events);
-    let (history, mut drafts) = rayon::join(
-        || History::build(&events, &kinds.configuration),
+    let ((history, numbered), mut drafts) = rayon::join(
+        || (History::build(&events, &kinds.configuration), Numbered::find(&events, &kinds)),
         || {
             let mut drafts = Drafts::build(&events, &kinds);
             drafts.drafts.par_iter_mut().for_each(|draft| termination::note_life(draft, &events));
@@ -62,12 +63,15 @@ pub fn correlate(evidence: Evidence, coverage: Coverage, question: &Question) ->
         },
     );
     let cleanups = termination::cleanups(&events, &kinds);
-    let unjoined_refusals = key_use::join(&events, &history, &kinds, &cleanups, &mut drafts);
+    let unjoined_refusals = key_use::join(&events, &history, &kinds, &numbered, &cleanups, &mut drafts);
+    drop(numbered);
     let resolver = Resolver { events: &events, history: &history, expectations: &question.expectations };
     let ((launch_failures, recorded), (later, ended_grants)) = rayon::join(
         || (failures::find(&events, &kinds), verdict::RecordedKeyUse::build(&events, &kinds, &drafts)),
         || (volumes::LaterVolumes::build(&events, &kinds), volumes::ended_grants(&events, &kinds)),
     );
+    // What served the joining is given back before the nodes are made.
+    drop(kinds);
     let context = Context { resolver, later, ended_grants, cleanups, recorded };
     let mut drafts = drafts.drafts;
     drafts.retain(|draft| question.filter.may_admit(&draft.node));

@@ -410,13 +410,14 @@ impl<'a> NodeView<'a> {
 
 /// `Node i-… (nodepool default of cluster demo)`.
 pub(super) fn named(node: &Node) -> String {
-    let belongs = match (&node.nodepool, &node.cluster) {
-        (Some(nodepool), Some(cluster)) => format!(" (nodepool {nodepool} of cluster {cluster})"),
-        (Some(nodepool), None) => format!(" (nodepool {nodepool})"),
-        (None, Some(cluster)) => format!(" (cluster {cluster})"),
-        (None, None) => String::new(),
+    let id = &node.instance_id;
+    let text = match (&node.nodepool, &node.cluster) {
+        (Some(nodepool), Some(cluster)) => format!("Node {id} (nodepool {nodepool} of cluster {cluster})"),
+        (Some(nodepool), None) => format!("Node {id} (nodepool {nodepool})"),
+        (None, Some(cluster)) => format!("Node {id} (cluster {cluster})"),
+        (None, None) => format!("Node {id}"),
     };
-    super::wording::plain(&format!("Node {}{belongs}", node.instance_id))
+    super::wording::plain(&text)
 }
 
 /// The words for what happened with a volume's key.

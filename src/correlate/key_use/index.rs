@@ -6,10 +6,11 @@
 use std::cell::OnceCell;
 
 use hashbrown::{HashMap, HashSet};
+use rayon::prelude::*;
 
 use super::super::grouped::Grouped;
 use super::super::kinds::{KeyUse, Kinds, at};
-use super::super::launches::Drafts;
+use super::super::launches::{Draft, Drafts};
 use crate::event::{Detail, Event, Id, IdentityKind, Text, VolumeChange};
 
 /// A KMS event that may belong to a node's volumes.
@@ -44,51 +45,83 @@ pub(super) struct Index<'a> {
     others: OnceCell<HashSet<&'a Id>>,
 }
 
+/// The uses, with their requests and volumes as numbers: what can be said of them before the nodes are known.
+pub(in super::super) struct Numbered<'a> {
+    /// In the order of the events, without copies.
+    uses: Vec<&'a KeyUse<'a>>,
+    requests: HashMap<&'a Id, u32>,
+    /// Number of each use's request.
+    request_of: Vec<Option<u32>>,
+    volumes: HashMap<&'a str, u32>,
+    /// Number of each use's volume, from 1; 0 where no event names it.
+    volume_of: Vec<u32>,
+}
+
+impl<'a> Numbered<'a> {
+    pub(in super::super) fn find(events: &[Box<Event>], kinds: &'a Kinds<'a>) -> Self {
+        let copies = copies_in_owners_account(events, kinds);
+        let uses: Vec<&KeyUse<'_>> =
+            kinds.key_uses.iter().filter(|used| !copies.contains(&used.event)).collect();
+        let next = |known: usize| u32::try_from(known).expect("fewer than four billion events");
+        let ((requests, request_of), (volumes, volume_of)) = rayon::join(
+            || {
+                let mut requests = HashMap::new();
+                let mut number = |id| {
+                    let next = next(requests.len());
+                    *requests.entry(id).or_insert(next)
+                };
+                let request_of = uses.iter().map(|used| used.request_id.as_ref().map(&mut number)).collect();
+                (requests, request_of)
+            },
+            || {
+                let mut volumes = HashMap::new();
+                let mut number = |volume| {
+                    let next = next(volumes.len() + 1);
+                    *volumes.entry(volume).or_insert(next)
+                };
+                let volume_of = uses.iter().map(|used| used.volume.map_or(0, &mut number)).collect();
+                (volumes, volume_of)
+            },
+        );
+        Self { uses, requests, request_of, volumes, volume_of }
+    }
+}
+
 impl<'a> Index<'a> {
     pub(super) fn build(
         events: &'a [Box<Event>],
         kinds: &'a Kinds<'a>,
+        numbered: &Numbered<'_>,
         cleanups: &HashMap<&Id, Vec<u32>>,
         drafts: &Drafts,
     ) -> Self {
-        let copies = copies_in_owners_account(events, kinds);
-        let read: Vec<&KeyUse<'_>> =
-            kinds.key_uses.iter().filter(|used| !copies.contains(&used.event)).collect();
-        let ((requests, launches), (nodes, opened)) = rayon::join(
-            || number_requests(&read, events, drafts),
-            || nodes_named(&read, events, kinds, drafts),
+        let (launches, (nodes, opened)) = rayon::join(
+            || launches(events, numbered, drafts),
+            || nodes_named(events, kinds, numbered, drafts),
         );
-        let uses: Vec<Use> = read
-            .iter()
-            .zip(&requests)
-            .zip(&nodes)
-            .map(|((read, request), node)| Use {
-                event: read.event,
-                request: *request,
-                node: *node,
-                is_refusal: read.is_refusal,
-                is_data_key: read.is_data_key,
-            })
-            .collect();
-        let numbered = (0u32..).zip(&requests).filter_map(|(number, request)| Some(((*request)?, number)));
+        let columns = numbered.request_of.iter().zip(nodes);
+        let uses = numbered.uses.iter().zip(columns).map(|(used, (request, node))| Use {
+            event: used.event,
+            request: *request,
+            node,
+            is_refusal: used.is_refusal,
+            is_data_key: used.is_data_key,
+        });
+        let with_request = (0u32..).zip(&numbered.request_of);
+        let with_request = with_request.filter_map(|(number, request)| Some(((*request)?, number)));
         let opened = opened_volumes(opened, drafts.drafts.len());
+        let is_open = |(draft, opened): (&Box<Draft>, usize)| {
+            let request = || events[draft.launch? as usize].request_id.as_ref();
+            opened >= draft.volumes_made.unwrap_or(1)
+                && (cleanups.is_empty() || !request().is_some_and(|id| cleanups.contains_key(id)))
+        };
         Self {
             events,
             kinds,
-            uses_by_request: Grouped::new(launches.groups(), numbered),
-            uses,
-            opened: (drafts.drafts.iter().zip(opened))
-                .map(|(draft, opened)| {
-                    let request = || {
-                        events[draft.launch? as usize]
-                            .request_id
-                            .as_ref()
-                            .filter(|id| cleanups.contains_key(*id))
-                    };
-                    opened >= draft.volumes_made.unwrap_or(1) && request().is_none()
-                })
-                .collect(),
+            uses: uses.collect(),
+            uses_by_request: Grouped::new(numbered.requests.len(), with_request),
             launches,
+            opened: drafts.drafts.iter().zip(opened).map(is_open).collect(),
             later_requests: later_requests(events, kinds, drafts),
             others: OnceCell::new(),
         }
@@ -136,30 +169,20 @@ fn copies_in_owners_account(events: &[Box<Event>], kinds: &Kinds<'_>) -> HashSet
         .collect()
 }
 
-/// Numbers the requests of launches and of uses. Gives the number of each use's request, and the nodes that each
-/// request made.
-fn number_requests(
-    read: &[&KeyUse<'_>],
-    events: &[Box<Event>],
-    drafts: &Drafts,
-) -> (Vec<Option<u32>>, Grouped) {
-    let mut numbers: HashMap<Id, u32> = HashMap::with_capacity(drafts.drafts.len() * 2);
-    let mut number = |id: &Id| {
-        let next = u32::try_from(numbers.len()).expect("fewer than four billion requests");
-        *numbers.entry(id.clone()).or_insert(next)
-    };
+/// The nodes that each of the uses' requests made.
+fn launches(events: &[Box<Event>], numbered: &Numbered<'_>, drafts: &Drafts) -> Grouped {
     let mut made: Vec<(u32, u32)> = Vec::with_capacity(drafts.drafts.len());
     for (node, draft) in (0u32..).zip(&drafts.drafts) {
         let made_by = [draft.launch, draft.fleet].into_iter().flatten();
-        for id in made_by.filter_map(|event| events[event as usize].request_id.as_ref()) {
-            let pair = (number(id), node);
+        let ids = made_by.filter_map(|event| events[event as usize].request_id.as_ref());
+        for request in ids.filter_map(|id| numbered.requests.get(id)) {
+            let pair = (*request, node);
             if made.last() != Some(&pair) {
                 made.push(pair);
             }
         }
     }
-    let requests = read.iter().map(|read| read.request_id.as_ref().map(&mut number)).collect();
-    (requests, Grouped::new(numbers.len(), made.into_iter()))
+    Grouped::new(numbered.requests.len(), made.into_iter())
 }
 
 /// A node, and the number of a volume that was opened for it or whose key was granted to it; 0 for a volume that
@@ -168,32 +191,23 @@ type Opened = (u32, u32);
 
 /// The node that each use names, itself or through its volume; and the volumes opened for each node.
 fn nodes_named(
-    read: &[&KeyUse<'_>],
     events: &[Box<Event>],
     kinds: &Kinds<'_>,
+    numbered: &Numbered<'_>,
     drafts: &Drafts,
 ) -> (Vec<Option<u32>>, Vec<Opened>) {
-    let mut numbers: HashMap<&str, u32> = HashMap::with_capacity(drafts.drafts.len());
+    let node_of = |instance: &str| drafts.by_instance.get(instance).copied();
+    // The node that each use names itself, where it names an instance.
+    let own: Vec<Option<Option<u32>>> =
+        numbered.uses.par_iter().map(|used| used.instance.map(node_of)).collect();
     // Number of a volume -> node, where one event names both. The first stands for no volume.
-    let mut holders: Vec<Option<u32>> = vec![None];
-    let mut opened = Vec::with_capacity(read.len());
-    // The node that each use names itself, where it names an instance; and the number of its volume.
-    let mut named: Vec<(Option<Option<u32>>, u32)> = Vec::with_capacity(read.len());
-    for read in read {
-        let own = read.instance.map(|instance| drafts.by_instance.get(instance).copied());
-        let volume = read.volume.map_or(0, |volume| {
-            let next = u32::try_from(holders.len()).expect("fewer than four billion volumes");
-            let volume = *numbers.entry(volume).or_insert(next);
-            if volume == next {
-                holders.push(None);
-            }
-            volume
-        });
-        named.push((own, volume));
-        if let (Some(Some(node)), true) = (own, read.is_success) {
-            opened.push((node, volume));
-            if volume > 0 {
-                holders[volume as usize] = Some(node);
+    let mut holders: Vec<Option<u32>> = vec![None; numbered.volumes.len() + 1];
+    let mut opened = Vec::with_capacity(numbered.uses.len());
+    for ((used, own), volume) in numbered.uses.iter().zip(&own).zip(&numbered.volume_of) {
+        if let (Some(Some(node)), true) = (own, used.is_success) {
+            opened.push((*node, *volume));
+            if *volume > 0 {
+                holders[*volume as usize] = Some(*node);
             }
         }
     }
@@ -201,14 +215,15 @@ fn nodes_named(
     for (_, event) in at(events, &kinds.volumes).filter(|(_, event)| event.error.is_none()) {
         if let Detail::Volume(VolumeChange::Attached { volume_id: Some(volume), instance_id: Some(instance) }) =
             &event.detail
-            && let Some(&node) = drafts.by_instance.get(instance)
-            && let Some(volume) = numbers.get(&**volume)
+            && let Some(node) = node_of(instance)
+            && let Some(volume) = numbered.volumes.get(&**volume)
         {
             holders[*volume as usize].get_or_insert(node);
         }
     }
     // Whoever names an instance, be it a node or not, says no more by the volume.
-    let nodes = named.into_iter().map(|(own, volume)| own.unwrap_or(holders[volume as usize]));
+    let by_volume = numbered.volume_of.iter().map(|volume| holders[*volume as usize]);
+    let nodes = own.iter().zip(by_volume).map(|(own, by_volume)| own.unwrap_or(by_volume));
     (nodes.collect(), opened)
 }
 
