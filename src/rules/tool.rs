@@ -3,10 +3,6 @@
 //! An event comes in, a name such as `Terraform` goes out. A user agent is written by the caller: it is a
 //! hint, never proof.
 
-use std::sync::LazyLock;
-
-use memchr::memmem::Finder;
-
 use super::wording::plain;
 use crate::event::Event;
 
@@ -31,13 +27,10 @@ const TOOLS: [(&str, &str); 17] = [
     ("aws-internal", "the AWS console"),
 ];
 
-static FINDERS: LazyLock<Vec<(Finder<'static>, &'static str)>> =
-    LazyLock::new(|| TOOLS.iter().map(|(mark, name)| (Finder::new(mark), *name)).collect());
-
 /// `Terraform`, `the AWS CLI`, …; else the service that made the call, else the user agent; `None` if there is none.
 pub(super) fn tool(event: &Event) -> Option<String> {
     let agent = event.user_agent.to_ascii_lowercase();
-    if let Some((_, name)) = FINDERS.iter().find(|(mark, _)| mark.find(agent.as_bytes()).is_some()) {
+    if let Some((_, name)) = TOOLS.iter().find(|(mark, _)| agent.contains(mark)) {
         return Some((*name).to_owned());
     }
     if let Some(service) = &event.identity.invoked_by {

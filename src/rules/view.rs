@@ -11,6 +11,7 @@ use hashbrown::{HashMap, HashSet};
 use super::event_facts::EventFacts;
 use super::key_policy;
 use super::refusal::Refusal;
+use super::wording::is_plain;
 use crate::correlate::{
     Case, Confidence, KeySummary, KeyVerdict, Node, Place, TimelineRole, Volume, VolumeOutcome, VolumeRole,
     WrittenKey, is_same_key,
@@ -410,14 +411,16 @@ impl<'a> NodeView<'a> {
 
 /// `Node i-… (nodepool default of cluster demo)`.
 pub(super) fn named(node: &Node) -> String {
-    let id = &node.instance_id;
-    let text = match (&node.nodepool, &node.cluster) {
-        (Some(nodepool), Some(cluster)) => format!("Node {id} (nodepool {nodepool} of cluster {cluster})"),
-        (Some(nodepool), None) => format!("Node {id} (nodepool {nodepool})"),
-        (None, Some(cluster)) => format!("Node {id} (cluster {cluster})"),
-        (None, None) => format!("Node {id}"),
+    let id = &*node.instance_id;
+    let text = match (node.nodepool.as_deref(), node.cluster.as_deref()) {
+        (Some(nodepool), Some(cluster)) => {
+            ["Node ", id, " (nodepool ", nodepool, " of cluster ", cluster, ")"].concat()
+        }
+        (Some(nodepool), None) => ["Node ", id, " (nodepool ", nodepool, ")"].concat(),
+        (None, Some(cluster)) => ["Node ", id, " (cluster ", cluster, ")"].concat(),
+        (None, None) => ["Node ", id].concat(),
     };
-    super::wording::plain(&text)
+    if is_plain(&text) { text } else { super::wording::plain(&text) }
 }
 
 /// The words for what happened with a volume's key.
