@@ -110,7 +110,7 @@ impl<'a> Index<'a> {
         let with_request = (0u32..).zip(&numbered.request_of);
         let with_request = with_request.filter_map(|(number, request)| Some(((*request)?, number)));
         let opened = opened_volumes(opened, drafts.drafts.len());
-        let is_open = |(draft, opened): (&Box<Draft>, usize)| {
+        let is_open = |(draft, opened): (&Draft, usize)| {
             let request = || events[draft.launch? as usize].request_id.as_ref();
             opened >= draft.volumes_made.unwrap_or(1)
                 && (cleanups.is_empty() || !request().is_some_and(|id| cleanups.contains_key(id)))
@@ -121,7 +121,7 @@ impl<'a> Index<'a> {
             uses: uses.collect(),
             uses_by_request: Grouped::new(numbered.requests.len(), with_request),
             launches,
-            opened: drafts.drafts.iter().zip(opened).map(is_open).collect(),
+            opened: drafts.drafts.iter().map(|draft| &**draft).zip(opened).map(is_open).collect(),
             later_requests: later_requests(events, kinds, drafts),
             others: OnceCell::new(),
         }
