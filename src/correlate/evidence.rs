@@ -23,25 +23,15 @@ impl Evidence {
     #[must_use]
     pub fn gather(events: Vec<Box<Event>>) -> Self {
         let read = events.len();
-        let mut ordered: Vec<Ordered> = events.into_iter().map(Ordered::new).collect();
+        let mut ordered: Vec<Ordered> = events.into_par_iter().map(Ordered::new).collect();
         ordered.par_sort_by(|one, two| one.key.cmp(&two.key).then_with(|| compare(&one.event, &two.event)));
+        ordered.dedup_by(|next, kept| next.key.2 == kept.key.2 && is_copy(&next.event, &kept.event));
+        let has_amendments = ordered.iter().any(|ordered| ordered.is_amendment);
         let mut events: Vec<Box<Event>> = ordered.into_iter().map(|ordered| ordered.event).collect();
-        events.dedup_by(|next, kept| {
-            next.event_id == kept.event_id
-                && next.account_id == kept.account_id
-                && next.amends == kept.amends
-                && !is_of_other_key(&next.detail, &kept.detail)
-        });
-        // A record that a later one amends is an earlier state of the same event.
-        let amended: HashSet<(Id, Text)> = events
-            .iter()
-            .filter_map(|event| Some((event.amends.clone()?, event.account_id.clone())))
-            .collect();
-        if !amended.is_empty() {
-            events.retain(|event| {
-                let state = (event.event_id.clone(), event.account_id.clone());
-                event.amends.is_some() || !amended.contains(&state)
-            });
+        // Collected in place: what the keys took is given back.
+        events.shrink_to_fit();
+        if has_amendments {
+            leave_out_amended(&mut events);
         }
         let duplicates = (read - events.len()) as u64;
         Self { events, duplicates }
@@ -54,16 +44,39 @@ impl Evidence {
     }
 }
 
+/// Whether two records are of one event, and of one state of it.
+fn is_copy(one: &Event, two: &Event) -> bool {
+    one.event_id == two.event_id
+        && one.account_id == two.account_id
+        && one.amends == two.amends
+        && !is_of_other_key(&one.detail, &two.detail)
+}
+
+/// A record that a later one amends is an earlier state of the same event.
+fn leave_out_amended(events: &mut Vec<Box<Event>>) {
+    let amended: HashSet<(Id, Text)> =
+        events.iter().filter_map(|event| Some((event.amends.clone()?, event.account_id.clone()))).collect();
+    events.retain(|event| {
+        let state = (event.event_id.clone(), event.account_id.clone());
+        event.amends.is_some() || !amended.contains(&state)
+    });
+}
+
 /// An event, and what decides its place among nearly all others: comparing that needs no look at the event.
 struct Ordered {
     /// Time, causal rank, and how the event id begins.
     key: (Timestamp, u8, u64),
+    is_amendment: bool,
     event: Box<Event>,
 }
 
 impl Ordered {
     fn new(event: Box<Event>) -> Self {
-        Self { key: (event.time, rank(&event.detail), event.event_id.beginning()), event }
+        Self {
+            key: (event.time, rank(&event.detail), event.event_id.beginning()),
+            is_amendment: event.amends.is_some(),
+            event,
+        }
     }
 }
 

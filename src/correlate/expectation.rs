@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::case::{DeviceKey, ExpectedKey, KeySource, Node, Provisioner};
 use super::history::{AWS_EBS_ALIAS, ConfiguredMappings, History};
-use super::key::{WrittenKey, is_same_key};
+use super::key::{WrittenKey, is_alias, is_same_key};
 use super::launches::Draft;
 use crate::event::{Detail, Event, Id, Text, Timestamp};
 use crate::manifest::{KeyForm, Manifest, Mapping, NodeClass};
@@ -77,6 +77,7 @@ impl Resolver<'_> {
                 continue;
             };
             if let (Some(requested), Some(arn), None) = (&kms.requested_key, &kms.key_arn, &event.error)
+                && is_alias(requested)
                 && WrittenKey::read(requested, &node.account_id, &node.region) == alias
             {
                 return (Some(arn.clone()), vec![join.event]);

@@ -3,14 +3,24 @@
 use hashbrown::HashSet;
 
 use super::case::{LaunchFailure, Provisioner};
-use super::launches::{Drafts, fleet_of_client_token, is_by_karpenter};
+use super::kinds::{Kinds, at};
+use super::launches::{fleet_of_client_token, is_by_karpenter};
 use crate::event::{Detail, Event, FleetError, Launch, NodeTags, Text};
 
 /// Finds the launches that failed, one entry per event and error code.
-pub(super) fn find(events: &[Box<Event>], drafts: &Drafts) -> Vec<LaunchFailure> {
+pub(super) fn find(events: &[Box<Event>], kinds: &Kinds<'_>) -> Vec<LaunchFailure> {
     // An attempt inside a fleet that made instances after all is no failure.
-    let fulfilled: HashSet<&str> = events
-        .iter()
+    let made = || at(events, &kinds.fleets).chain(at(events, &kinds.launches)).map(|(_, event)| event);
+    let is_fruitless = |event: &&Event| match &event.detail {
+        Detail::Fleet(fleet) => fleet.instances.is_empty() && !fleet.dry_run,
+        Detail::Launch(launch) => launch.instances.is_empty() && !launch.dry_run,
+        _ => false,
+    };
+    let fruitless: Vec<&Event> = made().filter(is_fruitless).collect();
+    if fruitless.is_empty() {
+        return Vec::new();
+    }
+    let fulfilled: HashSet<&str> = made()
         .filter(|event| event.error.is_none())
         .filter_map(|event| match &event.detail {
             Detail::Fleet(fleet) if !fleet.instances.is_empty() => fleet.fleet_id.as_deref(),
@@ -19,22 +29,22 @@ pub(super) fn find(events: &[Box<Event>], drafts: &Drafts) -> Vec<LaunchFailure>
         })
         .collect();
     let mut failures = Vec::new();
-    for event in events {
+    for event in fruitless {
         match &event.detail {
-            Detail::Fleet(fleet) if fleet.instances.is_empty() && !fleet.dry_run => {
+            Detail::Fleet(fleet) => {
                 if is_validation(event, &fleet.tags) {
                     continue;
                 }
                 let errors = own_error(event).unwrap_or_else(|| fleet.errors.clone());
-                push(&mut failures, event, &fleet.tags, errors, drafts);
+                push(&mut failures, event, &fleet.tags, errors, kinds);
             }
-            Detail::Launch(launch) if launch.instances.is_empty() && !launch.dry_run => {
+            Detail::Launch(launch) => {
                 let is_made_up_for = fleet_of(launch).is_some_and(|fleet| fulfilled.contains(fleet));
                 // Karpenter launches through CreateFleet; a RunInstances of its own only validates.
                 if is_made_up_for || is_by_karpenter(event) {
                     continue;
                 }
-                push(&mut failures, event, &launch.tags, own_error(event).unwrap_or_default(), drafts);
+                push(&mut failures, event, &launch.tags, own_error(event).unwrap_or_default(), kinds);
             }
             _ => {}
         }
@@ -66,7 +76,7 @@ fn push(
     event: &Event,
     tags: &NodeTags,
     errors: Vec<FleetError>,
-    drafts: &Drafts,
+    kinds: &Kinds<'_>,
 ) {
     for error in errors {
         let code = error.code.strip_prefix("Client.").or_else(|| error.code.strip_prefix("Server."));
@@ -96,14 +106,14 @@ fn push(
             error_code: code,
             error_message: Some(error.message).filter(|message| !message.is_empty()),
             count: error.count,
-            provisioner: provisioner(event, tags, drafts),
+            provisioner: provisioner(event, tags, kinds),
         });
     }
 }
 
-fn provisioner(event: &Event, tags: &NodeTags, drafts: &Drafts) -> Provisioner {
+fn provisioner(event: &Event, tags: &NodeTags, kinds: &Kinds<'_>) -> Provisioner {
     let is_fleets = event.identity.is_invoked_by("ec2fleet.amazonaws.com");
-    let is_role = event.identity.issuer_arn.as_ref().is_some_and(|role| drafts.is_karpenter_role(role));
+    let is_role = event.identity.issuer_arn.as_ref().is_some_and(|role| kinds.karpenter_roles.contains(role));
     if tags.is_auto_mode || event.identity.is_invoked_by("eks.amazonaws.com") {
         Provisioner::EksAutoMode
     } else if event.identity.is_invoked_by("autoscaling.amazonaws.com") || tags.auto_scaling_group.is_some() {

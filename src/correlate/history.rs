@@ -9,8 +9,9 @@ use hashbrown::{HashMap, HashSet};
 
 use super::case::KeyState;
 use super::key::{WrittenKey, is_same_key};
+use super::kinds::at;
 use crate::event::{
-    BlockDevice, Detail, EbsDefault, Event, ImageCopy, KeyArn, KeyStateChange, KmsUse, Text, Timestamp,
+    BlockDevice, Detail, EbsDefault, Event, ImageCopy, KeyArn, KeyStateChange, Text, Timestamp,
 };
 
 /// Account and region.
@@ -83,14 +84,26 @@ pub struct ConfiguredMappings {
 }
 
 impl History {
-    /// Builds the histories from sorted events.
-    #[must_use]
-    pub fn build(events: &[Box<Event>]) -> Self {
+    /// Builds the histories from sorted events, of which `configuration` are those that matter here.
+    pub(super) fn build(events: &[Box<Event>], configuration: &[u32]) -> Self {
         let mut history = Self::default();
-        for (index, event) in events.iter().enumerate() {
-            let index = u32::try_from(index).expect("fewer than four billion events");
-            if event.error.is_none() {
+        // Where an alias led when it was last used, and how many changes of aliases were known then: as long as there
+        // are no more, the same use says nothing new.
+        let mut led_to: HashMap<(&str, &str, &str), (&str, u32)> = HashMap::new();
+        let mut changes = 0;
+        for (index, event) in at(events, configuration).filter(|(_, event)| event.error.is_none()) {
+            let Detail::Kms(kms) = &event.detail else {
+                changes += u32::from(matches!(event.detail, Detail::Alias(_)));
                 history.note(event, index);
+                continue;
+            };
+            let (Some(requested), Some(arn)) = (&kms.requested_key, &kms.key_arn) else {
+                continue;
+            };
+            let alias = (&**requested, &*event.account_id, &*event.region);
+            if led_to.get(&alias) != Some(&(arn, changes)) {
+                changes += u32::from(history.note_key_use(event, requested, arn, index));
+                led_to.insert(alias, (arn, changes));
             }
         }
         history
@@ -137,7 +150,6 @@ impl History {
                 });
             }
             Detail::EbsDefault(change) => self.note_default(event, change, index),
-            Detail::Kms(kms) => self.note_key_use(event, kms, index),
             Detail::KeyState(change) => self.note_key_state(event, change, index),
             Detail::Policy(change) => {
                 if let Some(key) = &change.key {
@@ -206,26 +218,26 @@ impl History {
         }
     }
 
-    fn note_key_use(&mut self, event: &Event, kms: &KmsUse, index: u32) {
-        let (Some(requested), Some(arn)) = (&kms.requested_key, &kms.key_arn) else {
-            return;
-        };
+    /// Notes that KMS took `requested` for the key `arn`. Returns whether that is a change of an alias.
+    fn note_key_use(&mut self, event: &Event, requested: &str, arn: &Text, index: u32) -> bool {
         let WrittenKey::Alias { name, account_id, region } =
             WrittenKey::read(requested, &event.account_id, &event.region)
         else {
-            return;
+            return false;
         };
         if !is_key_arn(arn) {
-            return;
+            return false;
         }
         if &*name == AWS_EBS_ALIAS {
             self.note_aws_managed(arn, event.time, index);
         }
         // KMS resolved the alias: as good as a record of its last change.
         let seen = self.aliases.entry(((account_id, region), name)).or_default();
-        if seen.last().is_none_or(|last| last.value.as_ref() != Some(arn)) {
+        let is_change = seen.last().is_none_or(|last| last.value.as_ref() != Some(arn));
+        if is_change {
             seen.push(Dated { time: event.time, value: Some(arn.clone()), event: index });
         }
+        is_change
     }
 
     fn note_aws_managed(&mut self, arn: &Text, time: Timestamp, event: u32) {
@@ -377,9 +389,25 @@ impl History {
         as_of(self.template_names.get(name)?, at).map(|found| &found.value)
     }
 
+    /// How many EBS volumes a version of a launch template makes, at least one; `None` if the archive does not hold it.
+    pub(super) fn volumes_made(&self, id: &str, version: Option<&str>, at: Timestamp) -> Option<usize> {
+        let (mappings, _) = self.mappings_with_events(id, version, at)?;
+        Some(mappings.iter().filter(|mapping| mapping.is_ebs).count().max(1))
+    }
+
     /// The block device mappings of a version of a launch template; `None` if the archive does not hold it.
     #[must_use]
     pub fn mappings(&self, id: &str, version: Option<&str>, at: Timestamp) -> Option<ConfiguredMappings> {
+        let (mappings, events) = self.mappings_with_events(id, version, at)?;
+        Some(ConfiguredMappings { mappings: mappings.to_vec(), events })
+    }
+
+    fn mappings_with_events(
+        &self,
+        id: &str,
+        version: Option<&str>,
+        at: Timestamp,
+    ) -> Option<(&[BlockDevice], Vec<u32>)> {
         let mut versions: Vec<&Dated<TemplateVersion>> = self
             .templates
             .get(id)?
@@ -395,7 +423,7 @@ impl History {
             events.push(found.event);
             if let Some(mappings) = &found.value.mappings {
                 events.sort_unstable();
-                return Some(ConfiguredMappings { mappings: mappings.clone(), events });
+                return Some((mappings, events));
             }
             let (source, made) = (found.value.source_version.as_deref()?, found.time);
             versions.retain(|entry| entry.value.version < Some(number));

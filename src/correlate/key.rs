@@ -45,6 +45,15 @@ impl WrittenKey {
     }
 }
 
+/// Whether [`WrittenKey::read`] would read an alias.
+pub(super) fn is_alias(written: &str) -> bool {
+    let written = written.trim();
+    match KeyArn::parse(written) {
+        Some(arn) => arn.alias().is_some(),
+        None => written.starts_with("alias/"),
+    }
+}
+
 /// Whether two key ARNs name the same key: same account, region and key id. Multi-Region keys share the id
 /// but are another key in another region.
 #[must_use]
@@ -62,7 +71,7 @@ pub fn is_same_key(one: &str, two: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{WrittenKey, is_same_key};
+    use super::{WrittenKey, is_alias, is_same_key};
 
     #[test]
     fn every_way_to_write_a_key() {
@@ -80,6 +89,17 @@ mod tests {
             read("arn:aws-us-gov:kms:us-gov-east-1:444455556666:alias/ebs"),
             alias("444455556666", "us-gov-east-1")
         );
+        for (written, is_read_as_alias) in [
+            ("mrk-1234abcd", false),
+            (arn, false),
+            (" alias/ebs", true),
+            ("arn:aws-us-gov:kms:us-gov-east-1:444455556666:alias/ebs\n", true),
+            ("arn:aws-us-gov:iam::444455556666:alias/ebs", false),
+            ("", false),
+        ] {
+            assert_eq!(is_alias(written), is_read_as_alias, "{written:?}");
+            assert_eq!(matches!(read(written), WrittenKey::Alias { .. }), is_read_as_alias, "{written:?}");
+        }
     }
 
     #[test]

@@ -4,11 +4,13 @@ use std::sync::LazyLock;
 
 use hashbrown::{HashMap, HashSet};
 use memchr::memmem::Finder;
+use rayon::prelude::*;
 
 use super::case::{
     CapacityType, Confidence, LaunchTemplateRef, Node, Provisioner, TimelineRef, TimelineRole,
 };
-use crate::event::{Detail, Event, FleetInstance, Launch, LaunchedInstance, NodeTags, Text};
+use super::kinds::{Kinds, at};
+use crate::event::{Detail, Event, FleetInstance, FleetLaunch, Launch, LaunchedInstance, NodeTags, Text};
 
 /// A node in the making.
 #[derive(Debug, Default)]
@@ -58,12 +60,12 @@ impl Draft {
     }
 }
 
-/// All nodes in the making, and the principals known to be Karpenter.
+/// All nodes in the making.
 #[derive(Debug, Default)]
 pub(super) struct Drafts {
-    pub(super) drafts: Vec<Draft>,
-    pub(super) by_instance: HashMap<Text, usize>,
-    karpenter_roles: HashSet<Text>,
+    pub(super) drafts: Vec<Box<Draft>>,
+    /// Instance id -> place in `drafts`.
+    pub(super) by_instance: HashMap<Text, u32>,
 }
 
 /// The version in Karpenter's user agent: the text after `karpenter.sh-`.
@@ -102,60 +104,37 @@ pub(super) fn is_by_auto_mode(event: &Event) -> bool {
         || &*event.source_ip == "eks.amazonaws.com"
 }
 
-/// The roles of all calls that Karpenter itself made.
-fn karpenter_roles(events: &[Box<Event>]) -> HashSet<Text> {
-    let mut roles = HashSet::new();
-    // Most events share their user agent and role with the one before.
-    let mut last: Option<(&Text, &Text)> = None;
-    for event in events {
-        let Some(role) = &event.identity.issuer_arn else {
-            continue;
-        };
-        let is_seen = last.is_some_and(|(agent, known)| {
-            Text::ptr_eq(agent, &event.user_agent) && Text::ptr_eq(known, role)
-        });
-        if !is_seen && is_by_karpenter(event) && !roles.contains(role) {
-            roles.insert(role.clone());
-        }
-        last = Some((&event.user_agent, role));
-    }
-    roles
-}
-
 impl Drafts {
-    pub(super) fn build(events: &[Box<Event>]) -> Self {
-        let mut all = Self { karpenter_roles: karpenter_roles(events), ..Self::default() };
-        for (index, event) in events.iter().enumerate() {
-            let index = u32::try_from(index).expect("fewer than four billion events");
-            if event.error.is_some() {
-                continue;
-            }
-            match &event.detail {
-                Detail::Launch(launch) if !launch.dry_run => all.note_launch(event, index, launch),
-                Detail::Fleet(fleet) if !fleet.dry_run => {
-                    for instance in &fleet.instances {
-                        all.note_fleet(event, index, instance, &fleet.tags);
-                    }
-                }
-                _ => {}
-            }
+    pub(super) fn build(events: &[Box<Event>], kinds: &Kinds<'_>) -> Self {
+        let mut all = Self::default();
+        all.note_launches(events, kinds);
+        all.join_fleets(events, &kinds.fleets);
+        for (index, event) in at(events, &kinds.later) {
+            all.note_later(event, index, &kinds.karpenter_roles);
         }
-        all.join_fleets(events);
-        for (index, event) in events.iter().enumerate() {
-            let index = u32::try_from(index).expect("fewer than four billion events");
-            all.note_later(event, index);
-        }
-        for draft in &mut all.drafts {
-            settle(draft, events, &all.karpenter_roles);
-        }
+        all.drafts.par_iter_mut().for_each(|draft| settle(draft, events, &kinds.karpenter_roles));
         all
+    }
+
+    /// Notes the instances that RunInstances and CreateFleet made, in the order of these.
+    fn note_launches(&mut self, events: &[Box<Event>], kinds: &Kinds<'_>) {
+        let mut fleets = at(events, &kinds.fleets).peekable();
+        for (index, event) in at(events, &kinds.launches) {
+            while let Some((fleet_index, fleet)) = fleets.next_if(|(fleet, _)| *fleet < index) {
+                self.note_fleet(fleet, fleet_index);
+            }
+            self.note_launch(event, index);
+        }
+        for (index, event) in fleets {
+            self.note_fleet(event, index);
+        }
     }
 
     /// Joins nodes to the CreateFleet whose id their tags or client token name, where its response does not
     /// list them; and to the launch template that a fleet names, where nothing nearer does.
-    fn join_fleets(&mut self, events: &[Box<Event>]) {
-        let mut fleets: HashMap<&Text, u32> = HashMap::new();
-        for (index, event) in (0u32..).zip(events) {
+    fn join_fleets(&mut self, events: &[Box<Event>], made: &[u32]) {
+        let mut fleets: HashMap<&Text, u32> = HashMap::with_capacity(made.len());
+        for (index, event) in at(events, made) {
             if let (Detail::Fleet(fleet), None) = (&event.detail, &event.error)
                 && let Some(id) = &fleet.fleet_id
             {
@@ -191,27 +170,29 @@ impl Drafts {
         }
     }
 
-    /// Whether a principal was seen to be Karpenter by its user agent.
-    pub(super) fn is_karpenter_role(&self, arn: &str) -> bool {
-        self.karpenter_roles.contains(arn)
-    }
-
     fn draft(&mut self, instance: &Text, event: &Event) -> &mut Draft {
-        let next = self.drafts.len();
-        let index = *self.by_instance.entry(instance.clone()).or_insert(next);
-        if index == next {
-            let node = Node {
-                instance_id: instance.clone(),
-                account_id: event.account_id.clone(),
-                region: event.region.clone(),
-                ..Node::default()
-            };
-            self.drafts.push(Draft { node, ..Draft::default() });
+        if let Some(&known) = self.by_instance.get(instance) {
+            return &mut self.drafts[known as usize];
         }
-        &mut self.drafts[index]
+        let next = u32::try_from(self.drafts.len()).expect("fewer than four billion instances");
+        self.by_instance.insert(instance.clone(), next);
+        let node = Node {
+            instance_id: instance.clone(),
+            account_id: event.account_id.clone(),
+            region: event.region.clone(),
+            ..Node::default()
+        };
+        self.drafts.push(Box::new(Draft { node, ..Draft::default() }));
+        self.drafts.last_mut().expect("just pushed")
     }
 
-    fn note_launch(&mut self, event: &Event, index: u32, launch: &Launch) {
+    fn note_launch(&mut self, event: &Event, index: u32) {
+        let (Detail::Launch(launch), None) = (&event.detail, &event.error) else {
+            return;
+        };
+        if launch.dry_run {
+            return;
+        }
         for instance in &launch.instances {
             let draft = self.draft(&instance.instance_id, event);
             if draft.launch.is_some() {
@@ -224,7 +205,25 @@ impl Drafts {
         }
     }
 
-    fn note_fleet(&mut self, event: &Event, index: u32, instance: &FleetInstance, tags: &NodeTags) {
+    fn note_fleet(&mut self, event: &Event, index: u32) {
+        let (Detail::Fleet(fleet), None) = (&event.detail, &event.error) else {
+            return;
+        };
+        if fleet.dry_run {
+            return;
+        }
+        for instance in &fleet.instances {
+            self.note_fleet_instance(event, index, fleet, instance);
+        }
+    }
+
+    fn note_fleet_instance(
+        &mut self,
+        event: &Event,
+        index: u32,
+        fleet: &FleetLaunch,
+        instance: &FleetInstance,
+    ) {
         let draft = self.draft(&instance.instance_id, event);
         if draft.fleet.is_some() {
             return;
@@ -232,20 +231,18 @@ impl Drafts {
         draft.fleet = Some(index);
         draft.note(index, TimelineRole::Fleet);
         let node = &mut draft.node;
-        take_tags(node, tags);
+        take_tags(node, &fleet.tags);
         fill(&mut node.instance_type, instance.instance_type.as_ref());
         fill(&mut node.availability_zone, instance.availability_zone.as_ref());
         fill(&mut node.image_id, instance.image_id.as_ref());
-        if let Detail::Fleet(fleet) = &event.detail {
-            fill(&mut node.fleet_id, fleet.fleet_id.as_ref());
-            let lifecycle = instance.lifecycle.as_ref().or(fleet.capacity_type.as_ref());
-            match lifecycle.map(AsRef::as_ref) {
-                Some("spot") => node.capacity_type = Some(CapacityType::Spot),
-                Some("on-demand") if node.capacity_type.is_none() => {
-                    node.capacity_type = Some(CapacityType::OnDemand);
-                }
-                _ => {}
+        fill(&mut node.fleet_id, fleet.fleet_id.as_ref());
+        let lifecycle = instance.lifecycle.as_ref().or(fleet.capacity_type.as_ref());
+        match lifecycle.map(AsRef::as_ref) {
+            Some("spot") => node.capacity_type = Some(CapacityType::Spot),
+            Some("on-demand") if node.capacity_type.is_none() => {
+                node.capacity_type = Some(CapacityType::OnDemand);
             }
+            _ => {}
         }
         if node.launch_template.is_none() {
             node.launch_template = instance
@@ -258,17 +255,14 @@ impl Drafts {
     }
 
     /// Tags, ends, stops and attachments.
-    fn note_later(&mut self, event: &Event, index: u32) {
+    fn note_later(&mut self, event: &Event, index: u32, karpenter_roles: &HashSet<Text>) {
         let is_error = event.error.is_some();
         match &event.detail {
             Detail::Tagging { resources, tags } if !is_error => {
                 // Anybody can write Karpenter's tags; only Karpenter's own say that a node registered.
-                let by_role = event
-                    .identity
-                    .issuer_arn
-                    .as_ref()
-                    .is_some_and(|role| self.karpenter_roles.contains(role));
-                let is_karpenters = is_by_karpenter(event) || by_role || is_by_auto_mode(event);
+                let by_role =
+                    event.identity.issuer_arn.as_ref().is_some_and(|role| karpenter_roles.contains(role));
+                let is_karpenters = by_role || is_by_karpenter(event) || is_by_auto_mode(event);
                 for instance in resources.iter().filter(|id| id.starts_with("i-")) {
                     if !is_karpenters && !self.by_instance.contains_key(instance) {
                         continue;
@@ -304,7 +298,7 @@ impl Drafts {
             Detail::Stop(instances) | Detail::Start(instances) if !is_error => {
                 for instance in instances {
                     if let Some(&draft) = self.by_instance.get(&instance.instance_id) {
-                        let draft = &mut self.drafts[draft];
+                        let draft = &mut self.drafts[draft as usize];
                         draft.note(index, TimelineRole::StateChange);
                         draft.life.get_or_insert(index);
                     }
@@ -315,7 +309,7 @@ impl Drafts {
                 instance_id: Some(instance),
             }) => {
                 if let Some(&draft) = self.by_instance.get(instance) {
-                    let draft = &mut self.drafts[draft];
+                    let draft = &mut self.drafts[draft as usize];
                     draft.note(index, TimelineRole::VolumeAttached);
                     if !is_error {
                         draft.attachments.push((volume.clone(), index));
@@ -389,16 +383,20 @@ pub(super) fn fleet_of_client_token(token: &str) -> Option<&str> {
     (is_fleet && !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())).then_some(fleet)
 }
 
+/// The tags that a launch asks for.
+fn tags_of(event: &Event) -> Option<&NodeTags> {
+    match &event.detail {
+        Detail::Launch(launch) => Some(&launch.tags),
+        Detail::Fleet(fleet) => Some(&fleet.tags),
+        _ => None,
+    }
+}
+
 /// What launched the node, once all of its events are known.
 fn settle(draft: &mut Draft, events: &[Box<Event>], karpenter_roles: &HashSet<Text>) {
     let at = |index: Option<u32>| index.map(|index| &*events[index as usize]);
     let (launch, fleet) = (at(draft.launch), at(draft.fleet));
     let made_by = [launch, fleet].into_iter().flatten();
-    let tags = |event: &Event| match &event.detail {
-        Detail::Launch(launch) => launch.tags.clone(),
-        Detail::Fleet(fleet) => fleet.tags.clone(),
-        _ => NodeTags::default(),
-    };
     let instance_tags = launch.and_then(|event| match &event.detail {
         Detail::Launch(launch) => {
             let id = &draft.node.instance_id;
@@ -406,33 +404,30 @@ fn settle(draft: &mut Draft, events: &[Box<Event>], karpenter_roles: &HashSet<Te
                 .instances
                 .iter()
                 .find(|instance| instance.instance_id == *id)
-                .map(|instance| instance.tags.clone())
+                .map(|instance| &instance.tags)
         }
         _ => None,
     });
-    let tag_sets: Vec<NodeTags> = made_by.clone().map(tags).chain(instance_tags).collect();
+    let tag_sets = || made_by.clone().filter_map(tags_of).chain(instance_tags);
     let is_auto_scaling =
         made_by.clone().any(|event| event.identity.is_invoked_by("autoscaling.amazonaws.com"))
-            || tag_sets.iter().any(|tags| tags.auto_scaling_group.is_some());
-    let is_auto_mode = made_by.clone().any(is_by_auto_mode) || tag_sets.iter().any(|tags| tags.is_auto_mode);
+            || tag_sets().any(|tags| tags.auto_scaling_group.is_some());
+    let is_auto_mode = made_by.clone().any(is_by_auto_mode) || tag_sets().any(|tags| tags.is_auto_mode);
     let is_fleet_of_karpenter = launch.is_some_and(|event| {
         let by_role = event.identity.issuer_arn.as_ref().is_some_and(|role| karpenter_roles.contains(role));
         // A fleet that is known speaks for itself: tags can be written by anybody.
         let by_tags =
-            fleet.is_none() && tag_sets.iter().any(|tags| tags.is_karpenter) && draft.node.nodepool.is_some();
+            fleet.is_none() && tag_sets().any(|tags| tags.is_karpenter) && draft.node.nodepool.is_some();
         event.identity.is_invoked_by("ec2fleet.amazonaws.com") && (by_role || by_tags)
     });
-    let later: Vec<&Event> = draft
-        .timeline
-        .iter()
-        .map(|entry| entry.event)
-        .chain(draft.ends.iter().copied())
-        .map(|index| &*events[index as usize])
-        .collect();
+    let later = || {
+        let noted = draft.timeline.iter().map(|entry| entry.event);
+        noted.chain(draft.ends.iter().copied()).map(|index| &*events[index as usize])
+    };
     let is_only_seen_later = launch.is_none()
         && fleet.is_none()
-        && (draft.is_registered || later.iter().any(|event| event.error.is_none() && is_by_karpenter(event)));
-    draft.node.provisioner = if is_auto_mode {
+        && (draft.is_registered || later().any(|event| event.error.is_none() && is_by_karpenter(event)));
+    let provisioner = if is_auto_mode {
         Provisioner::EksAutoMode
     } else if is_auto_scaling {
         Provisioner::Autoscaling
@@ -441,12 +436,14 @@ fn settle(draft: &mut Draft, events: &[Box<Event>], karpenter_roles: &HashSet<Te
     } else {
         Provisioner::Other
     };
-    draft.node.karpenter_version = fleet
+    draft.node.provisioner = provisioner;
+    let version = fleet
         .into_iter()
         .chain(launch)
-        .chain(later)
+        .chain(later())
         .find_map(|event| karpenter_version(&event.user_agent))
         .map(Text::from);
+    draft.node.karpenter_version = version;
 }
 
 #[cfg(test)]

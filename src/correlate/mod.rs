@@ -10,9 +10,11 @@ mod evidence;
 mod expectation;
 mod failures;
 mod filter;
+mod grouped;
 mod history;
 mod key;
 mod key_use;
+mod kinds;
 mod launches;
 mod summary;
 mod termination;
@@ -32,8 +34,10 @@ pub use verdict::RECORDING_SECONDS_MAX;
 use hashbrown::HashMap;
 use rayon::prelude::*;
 
-use crate::event::{Coverage, Event, Id, Text};
+use crate::event::{Coverage, Event, Id, Text, Timestamp};
 use expectation::{Resolver, common_key, differ};
+use key_use::Numbered;
+use kinds::Kinds;
 use launches::{Draft, Drafts};
 
 /// What is asked of the evidence.
@@ -49,44 +53,32 @@ pub struct Question {
 #[must_use]
 pub fn correlate(evidence: Evidence, coverage: Coverage, question: &Question) -> Case {
     let events = evidence.events;
-    let (history, mut drafts) = rayon::join(
-        || History::build(&events),
+    let kinds = Kinds::find(&events);
+    let ((history, numbered), mut drafts) = rayon::join(
+        || (History::build(&events, &kinds.configuration), Numbered::find(&events, &kinds)),
         || {
-            let mut drafts = Drafts::build(&events);
-            for draft in &mut drafts.drafts {
-                termination::note_life(draft, &events);
-            }
+            let mut drafts = Drafts::build(&events, &kinds);
+            drafts.drafts.par_iter_mut().for_each(|draft| termination::note_life(draft, &events));
             drafts
         },
     );
-    let unjoined_refusals = key_use::join(&events, &history, &mut drafts);
+    let cleanups = termination::cleanups(&events, &kinds);
+    let unjoined_refusals = key_use::join(&events, &history, &kinds, &numbered, &cleanups, &mut drafts);
+    drop(numbered);
     let resolver = Resolver { events: &events, history: &history, expectations: &question.expectations };
-    let ((launch_failures, recorded), (later, ended_grants, cleanups)) = rayon::join(
-        || (failures::find(&events, &drafts), verdict::RecordedKeyUse::build(&events, &drafts)),
-        || {
-            let later = volumes::LaterVolumes::build(&events);
-            (later, volumes::ended_grants(&events), termination::cleanups(&events))
-        },
+    let ((launch_failures, recorded), (later, ended_grants)) = rayon::join(
+        || (failures::find(&events, &kinds), verdict::RecordedKeyUse::build(&events, &kinds, &drafts)),
+        || (volumes::LaterVolumes::build(&events, &kinds), volumes::ended_grants(&events, &kinds)),
     );
+    // What served the joining is given back before the nodes are made.
+    drop(kinds);
     let context = Context { resolver, later, ended_grants, cleanups, recorded };
-    let mut nodes: Vec<Node> = drafts
-        .drafts
-        .into_par_iter()
-        .filter(|draft| question.filter.may_admit(&draft.node))
-        .map(|draft| context.judge(draft))
-        .filter(|node| question.filter.admits_node(node))
-        .collect();
+    let mut drafts = drafts.drafts;
+    drafts.retain(|draft| question.filter.may_admit(&draft.node));
+    sort(&mut drafts);
+    let mut nodes: Vec<Node> = drafts.into_par_iter().map(|draft| context.judge(*draft)).collect();
+    nodes.retain(|node| question.filter.admits_node(node));
     drop(context);
-    nodes.par_sort_by(|one, two| {
-        let key = |node: &Node| (node.launched_at.is_none(), node.launched_at);
-        key(one).cmp(&key(two)).then_with(|| {
-            (&one.account_id, &one.region, &one.instance_id).cmp(&(
-                &two.account_id,
-                &two.region,
-                &two.instance_id,
-            ))
-        })
-    });
     let launch_failures =
         launch_failures.into_iter().filter(|failure| question.filter.admits_failure(failure)).collect();
     let unjoined_refusals: Vec<u32> = unjoined_refusals
@@ -97,13 +89,33 @@ pub fn correlate(evidence: Evidence, coverage: Coverage, question: &Question) ->
     Case { events, coverage, nodes, launch_failures, keys, history, unjoined_refusals }
 }
 
+/// Sorts by launch, then by place and id; nodes whose launch is not known come last.
+fn sort(drafts: &mut Vec<Box<Draft>>) {
+    let mut ordered: Vec<(bool, Option<Timestamp>, Box<Draft>)> = std::mem::take(drafts)
+        .into_iter()
+        .map(|draft| (draft.node.launched_at.is_none(), draft.node.launched_at, draft))
+        .collect();
+    ordered.par_sort_unstable_by(|one, two| {
+        let launch = (one.0, one.1).cmp(&(two.0, two.1));
+        launch.then_with(|| {
+            let (one, two) = (&one.2.node, &two.2.node);
+            (&one.account_id, &one.region, &one.instance_id).cmp(&(
+                &two.account_id,
+                &two.region,
+                &two.instance_id,
+            ))
+        })
+    });
+    drafts.extend(ordered.into_iter().map(|(_, _, draft)| draft));
+}
+
 /// What all nodes are judged with.
 struct Context<'a> {
     resolver: Resolver<'a>,
     later: volumes::LaterVolumes<'a>,
     ended_grants: HashMap<&'a Text, Vec<u32>>,
     cleanups: HashMap<&'a Id, Vec<u32>>,
-    recorded: verdict::RecordedKeyUse,
+    recorded: verdict::RecordedKeyUse<'a>,
 }
 
 impl Context<'_> {

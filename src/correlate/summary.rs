@@ -3,16 +3,30 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashSet;
+use rayon::prelude::*;
 
 use super::case::{KeySummary, Node, TimelineRole, VolumeOutcome};
 use super::history::History;
-use super::key_use::{UseResult, result_of};
 use crate::event::{Detail, Event, KeyArn, Text};
 
+/// Nodes that one worker sums up before it takes more.
+const NODES_AT_ONCE: usize = 1_024;
+
+/// What is known of one key.
 #[derive(Default)]
 struct Tally {
+    /// Whether a volume or a refusal named the key: uses before that do not count.
+    is_known: bool,
     nodes: u64,
     volumes: u64,
+    events: KeyEvents,
+    /// Those before it was known.
+    events_before: KeyEvents,
+}
+
+/// What the events of nodes say of a key.
+#[derive(Default)]
+struct KeyEvents {
     refusals: HashSet<u32>,
     principals: BTreeSet<Text>,
     /// Of the principals, the one seen last: one makes most of the calls.
@@ -21,10 +35,10 @@ struct Tally {
     uses: Option<(u32, u32)>,
 }
 
-impl Tally {
-    fn note_use(&mut self, event: u32) {
-        let (first, last) = self.uses.unwrap_or((event, event));
-        self.uses = Some((first.min(event), last.max(event)));
+impl KeyEvents {
+    fn note_uses(&mut self, from: u32, to: u32) {
+        let (first, last) = self.uses.unwrap_or((from, to));
+        self.uses = Some((first.min(from), last.max(to)));
     }
 
     fn note_principal(&mut self, principal: &Text) {
@@ -33,56 +47,95 @@ impl Tally {
             self.last_principal = Some(principal.clone());
         }
     }
+
+    fn append(&mut self, other: Self) {
+        self.refusals.extend(other.refusals);
+        self.principals.extend(other.principals);
+        if let Some((first, last)) = other.uses {
+            self.note_uses(first, last);
+        }
+    }
+}
+
+type Tallies = BTreeMap<Text, Tally>;
+
+fn note(tallies: &mut Tallies, node: &Node, events: &[Box<Event>]) {
+    let mut of_node = BTreeSet::new();
+    for volume in &node.volumes {
+        let Some(key) = &volume.key_arn else {
+            continue;
+        };
+        let tally = tallies.entry(key.clone()).or_default();
+        tally.is_known = true;
+        tally.volumes += u64::from(volume.outcome == VolumeOutcome::Used);
+        if of_node.insert(key) {
+            tally.nodes += 1;
+        }
+    }
+    for entry in &node.timeline {
+        // The role says how a call of KMS ended, without a look at the event.
+        let is_refusal = match entry.role {
+            TimelineRole::Refusal => true,
+            TimelineRole::KeyUse
+            | TimelineRole::Grant
+            | TimelineRole::VolumeOpened
+            | TimelineRole::GrantEnded => false,
+            _ => continue,
+        };
+        let event = &events[entry.event as usize];
+        let Detail::Kms(kms) = &event.detail else {
+            continue;
+        };
+        let Some(key) = &kms.key_arn else {
+            continue;
+        };
+        let tally = match tallies.get_mut(key) {
+            Some(tally) => tally,
+            None => tallies.entry(key.clone()).or_default(),
+        };
+        // A refusal counts even where the node lived on and its volumes are under another key.
+        tally.is_known |= is_refusal;
+        let of_key = if tally.is_known { &mut tally.events } else { &mut tally.events_before };
+        if is_refusal {
+            of_key.refusals.insert(entry.event);
+        } else {
+            of_key.note_uses(entry.event, entry.event);
+        }
+        if let Some(principal) = event.identity.principal() {
+            of_key.note_principal(principal);
+        }
+    }
+}
+
+/// Adds what later nodes say: as if all had been noted one after the other.
+fn append(tallies: &mut Tallies, later: Tallies) {
+    for (key, later) in later {
+        let tally = tallies.entry(key).or_default();
+        let before = if tally.is_known { &mut tally.events } else { &mut tally.events_before };
+        before.append(later.events_before);
+        tally.is_known |= later.is_known;
+        tally.nodes += later.nodes;
+        tally.volumes += later.volumes;
+        tally.events.append(later.events);
+    }
 }
 
 /// Sums the keys of `nodes` up.
 pub(super) fn keys(nodes: &[Node], events: &[Box<Event>], history: &History) -> Vec<KeySummary> {
-    let mut tallies: BTreeMap<Text, Tally> = BTreeMap::new();
-    for node in nodes {
-        let mut of_node = BTreeSet::new();
-        for volume in &node.volumes {
-            let Some(key) = &volume.key_arn else {
-                continue;
-            };
-            let tally = tallies.entry(key.clone()).or_default();
-            tally.volumes += u64::from(volume.outcome == VolumeOutcome::Used);
-            if of_node.insert(key) {
-                tally.nodes += 1;
-            }
-        }
-        for entry in &node.timeline {
-            let event = &events[entry.event as usize];
-            let Detail::Kms(kms) = &event.detail else {
-                continue;
-            };
-            let Some(key) = &kms.key_arn else {
-                continue;
-            };
-            // A refusal counts even where the node lived on and its volumes are under another key.
-            let tally = match entry.role {
-                TimelineRole::Refusal => tallies.entry(key.clone()).or_default(),
-                _ => match tallies.get_mut(key) {
-                    Some(tally) => tally,
-                    None => continue,
-                },
-            };
-            match result_of(event) {
-                UseResult::Success => {
-                    tally.note_use(entry.event);
-                }
-                UseResult::Denied | UseResult::Failed => {
-                    tally.refusals.insert(entry.event);
-                }
-                UseResult::Passing => continue,
-            }
-            if let Some(principal) = event.identity.principal() {
-                tally.note_principal(principal);
-            }
-        }
-    }
+    let of_chunks: Vec<Tallies> = nodes
+        .par_chunks(NODES_AT_ONCE)
+        .map(|nodes| {
+            let mut tallies = Tallies::new();
+            nodes.iter().for_each(|node| note(&mut tallies, node, events));
+            tallies
+        })
+        .collect();
+    let mut tallies = Tallies::new();
+    of_chunks.into_iter().for_each(|later| append(&mut tallies, later));
     let mut aliases = history.alias_names();
     tallies
         .into_iter()
+        .filter(|(_, tally)| tally.is_known)
         .map(|(key_arn, tally)| {
             let arn = KeyArn::parse(&key_arn);
             let time = |index: u32| events[index as usize].time;
@@ -92,10 +145,10 @@ pub(super) fn keys(nodes: &[Node], events: &[Box<Event>], history: &History) -> 
                 aliases: aliases.remove(&key_arn).unwrap_or_default(),
                 nodes: tally.nodes,
                 volumes: tally.volumes,
-                denials: tally.refusals.len() as u64,
-                principals: tally.principals.into_iter().collect(),
-                first_used: tally.uses.map(|(first, _)| time(first)),
-                last_used: tally.uses.map(|(_, last)| time(last)),
+                denials: tally.events.refusals.len() as u64,
+                principals: tally.events.principals.into_iter().collect(),
+                first_used: tally.events.uses.map(|(first, _)| time(first)),
+                last_used: tally.events.uses.map(|(_, last)| time(last)),
                 state: history.key_states(&key_arn).last().map(|state| state.value),
                 key_arn,
             }

@@ -6,6 +6,7 @@ use super::case::{
     Confidence, Provisioner, Termination, TerminationCause, TimelineRole, Volume, VolumeOutcome, VolumeRole,
 };
 use super::key_use::SESSION_JOIN_SECONDS_MAX;
+use super::kinds::{Kinds, at};
 use super::launches::{Draft, is_by_auto_mode, is_by_karpenter};
 use super::verdict::refusal_confidence;
 use crate::event::{Detail, Event, Id, Text};
@@ -23,10 +24,10 @@ pub const ABORTED_LAUNCH_SECONDS_MAX: i64 = 16 * 60;
 const RUNNING_IS_LIFE_SECONDS_MIN: i64 = 120;
 
 /// DeleteNetworkInterface events by the request that they clean up after.
-pub(super) fn cleanups(events: &[Box<Event>]) -> HashMap<&Id, Vec<u32>> {
+pub(super) fn cleanups<'a>(events: &'a [Box<Event>], kinds: &Kinds<'_>) -> HashMap<&'a Id, Vec<u32>> {
     let mut cleanups: HashMap<&Id, Vec<u32>> = HashMap::new();
-    for (index, event) in (0u32..).zip(events) {
-        if let (Detail::NetworkInterfaceDeletion { .. }, Some(id)) = (&event.detail, &event.request_id) {
+    for (index, event) in at(events, &kinds.cleanups) {
+        if let Some(id) = &event.request_id {
             cleanups.entry(id).or_default().push(index);
         }
     }

@@ -1,15 +1,16 @@
 //! Whether a launch's volumes are under the expected key, and where each key came from.
 
-use std::collections::BTreeMap;
+use hashbrown::HashMap;
 
 use super::case::{Confidence, DeviceKey, KeyOrigin, KeyVerdict, Volume, VolumeOutcome, VolumeRole};
 use super::expectation::{Configured, Resolver, common_key};
-use super::history::{DefaultKey, Place};
+use super::history::DefaultKey;
 use super::key::{WrittenKey, is_same_key};
 use super::key_use::{JoinedUse, SESSION_JOIN_SECONDS_MAX};
+use super::kinds::{Kinds, at};
 use super::launches::{Draft, Drafts};
 use super::volumes::FoundVolume;
-use crate::event::{Denial, Detail, Event, KmsOperation, Text, Timestamp};
+use crate::event::{Denial, Event, Text, Timestamp};
 
 /// How far from a launch another node's read-only KMS events show that the trail records them, in seconds.
 pub const RECORDING_SECONDS_MAX: i64 = 3_600;
@@ -17,41 +18,38 @@ pub const RECORDING_SECONDS_MAX: i64 = 3_600;
 /// When each account and region logged the GenerateDataKeyWithoutPlaintext of a launch, and when what trails record
 /// was changed.
 #[derive(Debug, Default)]
-pub(super) struct RecordedKeyUse {
-    uses: BTreeMap<Place, Vec<i64>>,
+pub(super) struct RecordedKeyUse<'a> {
+    uses: HashMap<(&'a str, &'a str), Vec<i64>>,
     /// Account -> when PutEventSelectors was called.
-    selectors: BTreeMap<Text, Vec<i64>>,
+    selectors: HashMap<&'a str, Vec<i64>>,
 }
 
-impl RecordedKeyUse {
-    pub(super) fn build(events: &[Box<Event>], drafts: &Drafts) -> Self {
+impl<'a> RecordedKeyUse<'a> {
+    pub(super) fn build(events: &'a [Box<Event>], kinds: &Kinds<'_>, drafts: &Drafts) -> Self {
         let mut recorded = Self::default();
         for draft in &drafts.drafts {
             for join in draft.key_uses.iter().filter(|join| is_of_launch(draft, join, events)) {
                 let event = &events[join.event as usize];
-                let place = (event.account_id.clone(), event.region.clone());
+                let place = (&*event.account_id, &*event.region);
                 recorded.uses.entry(place).or_default().push(event.time.second());
             }
         }
         for seconds in recorded.uses.values_mut() {
             seconds.sort_unstable();
         }
-        for event in events {
-            if matches!(event.detail, Detail::Selectors(_)) && event.error.is_none() {
-                let changes = recorded.selectors.entry(event.account_id.clone()).or_default();
-                changes.push(event.time.second());
-            }
+        for (_, event) in at(events, &kinds.selectors).filter(|(_, event)| event.error.is_none()) {
+            recorded.selectors.entry(&event.account_id).or_default().push(event.time.second());
         }
         recorded
     }
 
     /// Whether launches around `at` would have left their read-only KMS events in the archive.
-    fn is_recording(&self, place: &Place, at: Timestamp) -> bool {
-        let Some(seconds) = self.uses.get(place) else {
+    fn is_recording(&self, account_id: &str, region: &str, at: Timestamp) -> bool {
+        let Some(seconds) = self.uses.get(&(account_id, region)) else {
             return false;
         };
         // What was recorded on one side of a change of the selectors says nothing of the other side.
-        let changes = self.selectors.get(&place.0).map_or(&[][..], Vec::as_slice);
+        let changes = self.selectors.get(account_id).map_or(&[][..], Vec::as_slice);
         let before = changes.partition_point(|change| *change <= at.second());
         let earliest = changes[..before].last().copied().unwrap_or(i64::MIN);
         let latest = changes.get(before).copied().unwrap_or(i64::MAX);
@@ -64,17 +62,15 @@ impl RecordedKeyUse {
 /// Whether the event is the data key of a volume that the node's launch made: a storage driver's says nothing of
 /// what launches leave behind.
 fn is_of_launch(draft: &Draft, join: &JoinedUse, events: &[Box<Event>]) -> bool {
-    let event = &events[join.event as usize];
-    let is_data_key = matches!(&event.detail, Detail::Kms(kms)
-        if kms.operation == KmsOperation::GenerateDataKeyWithoutPlaintext && kms.volume_id.is_some());
-    let is_soon = draft
-        .node
-        .launched_at
-        .is_some_and(|launch| event.time.second() - launch.second() <= SESSION_JOIN_SECONDS_MAX);
     let is_of_session = || {
+        let event = &events[join.event as usize];
+        let is_soon = draft
+            .node
+            .launched_at
+            .is_some_and(|launch| event.time.second() - launch.second() <= SESSION_JOIN_SECONDS_MAX);
         is_soon && draft.session(events).is_some_and(|session| event.identity.arn.as_ref() == Some(session))
     };
-    is_data_key && (join.is_of_launch_request || is_of_session())
+    join.is_data_key && (join.is_of_launch_request || is_of_session())
 }
 
 /// Where a key came from: the first origin that the evidence supports.
@@ -177,7 +173,7 @@ pub(super) fn judge(
     draft: &Draft,
     volumes: &[Volume],
     expected: &[DeviceKey],
-    recorded: &RecordedKeyUse,
+    recorded: &RecordedKeyUse<'_>,
 ) -> (KeyVerdict, Option<usize>) {
     let launch: Vec<usize> =
         (0..volumes.len()).filter(|index| volumes[*index].role == Some(VolumeRole::Launch)).collect();
@@ -189,14 +185,13 @@ pub(super) fn judge(
         return (KeyVerdict::Denied, Some(*refused));
     }
     if launch.is_empty() {
-        let place = (draft.node.account_id.clone(), draft.node.region.clone());
         // Without RunInstances its KMS events may be missing for the same reason.
         let is_unencrypted = draft.life.is_some()
             && draft.launch.is_some()
             && volumes.iter().all(|volume| volume.role == Some(VolumeRole::AttachedLater))
             && !draft.is_kms_asked
             && draft.key_uses.iter().all(|join| !join.is_of_launch_request)
-            && recorded.is_recording(&place, launched_at);
+            && recorded.is_recording(&draft.node.account_id, &draft.node.region, launched_at);
         return (if is_unencrypted { KeyVerdict::Unencrypted } else { KeyVerdict::Unknown }, first);
     }
     if launch.iter().any(|index| volumes[*index].key_arn.is_none()) {

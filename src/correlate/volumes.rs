@@ -7,6 +7,7 @@ use hashbrown::{HashMap, HashSet};
 use super::case::{Confidence, TimelineRef, TimelineRole, Volume, VolumeOutcome, VolumeRole};
 use super::key::is_same_key;
 use super::key_use::{JoinedUse, SESSION_JOIN_SECONDS_MAX, UseResult, refusal_of, result_of};
+use super::kinds::{Kinds, at};
 use super::launches::Draft;
 use crate::event::{Detail, Event, Id, KmsOperation, KmsUse, Text, Timestamp, VolumeChange};
 
@@ -22,9 +23,9 @@ pub(super) struct LaterVolumes<'a> {
 }
 
 impl<'a> LaterVolumes<'a> {
-    pub(super) fn build(events: &'a [Box<Event>]) -> Self {
+    pub(super) fn build(events: &'a [Box<Event>], kinds: &Kinds<'_>) -> Self {
         let mut later = Self::default();
-        for event in events {
+        for (_, event) in at(events, &kinds.volumes) {
             match &event.detail {
                 Detail::Volume(VolumeChange::Created { volume_id, .. }) => later.created.extend(volume_id),
                 Detail::Volume(VolumeChange::Attached { .. }) => later.attachments.extend(&event.request_id),
@@ -401,10 +402,14 @@ impl VolumeFacts {
         let (Some(made_by), Some(launched_by)) = (made_by, launched_by) else {
             return;
         };
+        // Texts of events are shared: most that are the same are so at first sight.
+        if Text::ptr_eq(made_by, launched_by) || made_by == launched_by {
+            self.is_of_launch_session = true;
+            return;
+        }
         let is_services =
             identity.issuer_arn.as_ref().is_some_and(|role| role.contains("/aws-service-role/"));
-        self.is_of_launch_session |= made_by == launched_by;
-        self.is_of_other_session |= made_by != launched_by && !is_services;
+        self.is_of_other_session |= !is_services;
     }
 
     /// `has_launch_volume`: whether another volume is known to be the launch's.
@@ -481,11 +486,10 @@ pub(super) fn note_ended_grants(draft: &mut Draft, events: &[Box<Event>], ended:
 }
 
 /// RetireGrant and RevokeGrant, by grant.
-pub(super) fn ended_grants(events: &[Box<Event>]) -> HashMap<&Text, Vec<u32>> {
+pub(super) fn ended_grants<'a>(events: &'a [Box<Event>], kinds: &Kinds<'_>) -> HashMap<&'a Text, Vec<u32>> {
     let mut ended: HashMap<&Text, Vec<u32>> = HashMap::new();
-    for (index, event) in (0u32..).zip(events) {
+    for (index, event) in at(events, &kinds.grant_ends) {
         if let Detail::Kms(kms) = &event.detail
-            && matches!(kms.operation, KmsOperation::RetireGrant | KmsOperation::RevokeGrant)
             && let (Some(grant), None) = (&kms.grant_id, &event.error)
         {
             ended.entry(grant).or_default().push(index);

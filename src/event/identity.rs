@@ -82,7 +82,7 @@ impl Identity {
     #[must_use]
     pub fn session_name(&self) -> Option<&str> {
         let arn = self.arn.as_deref()?;
-        let (_, tail) = arn.split_once(":assumed-role/")?;
-        tail.rsplit_once('/').map(|(_, session)| session)
+        let (role, session) = arn.rsplit_once('/')?;
+        role.contains(":assumed-role/").then_some(session)
     }
 }

@@ -136,7 +136,7 @@ fn evaluate(view: &FleetView<'_>) -> Vec<Verdict> {
     let places: BTreeSet<Place<'_>> =
         case.nodes.iter().map(|node| (&node.account_id, &node.region)).collect();
     let mut defaults: BTreeMap<Place<'_>, Defaults<'_>> = BTreeMap::new();
-    for event in case.events.iter().filter(|event| event.error.is_none()) {
+    for event in view.facts.default_changes() {
         let place = (&event.account_id, &event.region);
         if let Detail::EbsDefault(change) = &event.detail
             && places.contains(&place)

@@ -3,7 +3,7 @@
 //! A node and the ends of its grants come in; a finding that says who ended a grant while the node was alive goes
 //! out. AWS retiring a grant when an instance stops or ends is normal.
 
-use std::collections::HashSet;
+use hashbrown::HashSet;
 
 use super::finding::{Finding, Severity, Subject};
 use super::remedy;

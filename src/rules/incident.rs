@@ -4,7 +4,9 @@
 //! here: nodes belong together by the title of their finding, and a change belongs to the deaths whose events it
 //! cites.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
+
+use hashbrown::{HashMap, HashSet};
 
 use super::finding::{Finding, Severity, SubjectKind};
 use super::wording::{count, key_name, list, plain, principal_name, verb};

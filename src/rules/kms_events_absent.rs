@@ -125,7 +125,7 @@ fn evaluate(view: &FleetView<'_>) -> Vec<Verdict> {
     let mut places: BTreeMap<Place<'_>, Launches<'_>> = BTreeMap::new();
     for node in case.nodes.iter().filter(|node| node.launched_at.is_some()) {
         let node = view.facts.node(node);
-        let has = |role| node.events(role).next().is_some();
+        let has = |role| node.node.timeline.iter().any(|entry| entry.role == role);
         let launches = places.entry((&node.node.account_id, &node.node.region)).or_default();
         if node.lack_of_key_evidence().is_some() {
             launches.dark.push(node);
@@ -133,27 +133,26 @@ fn evaluate(view: &FleetView<'_>) -> Vec<Verdict> {
             launches.half_dark.push(node);
         }
     }
+    places.retain(|_, launches| !launches.dark.is_empty() || !launches.half_dark.is_empty());
+    if places.is_empty() {
+        return vec![Verdict::Silent];
+    }
     let mut recorded = Recorded::default();
+    case.events.iter().for_each(|event| recorded.note(event));
     let mut selectors: BTreeMap<&Text, Vec<(&Event, &EventSelectors)>> = BTreeMap::new();
-    for event in &case.events {
-        match &event.detail {
-            Detail::Selectors(set) if event.error.is_none() => {
-                selectors.entry(&event.account_id).or_default().push((event, set));
-            }
-            _ => recorded.note(event),
+    for event in view.facts.selectors() {
+        if let Detail::Selectors(set) = &event.detail {
+            selectors.entry(&event.account_id).or_default().push((event, set));
         }
     }
     let mut verdicts = Vec::new();
     for (place, launches) in &places {
-        if launches.dark.is_empty() && launches.half_dark.is_empty() {
-            continue;
-        }
         let set = selectors.get(place.0).map_or(&[][..], Vec::as_slice);
         let scope = (place.0.clone(), place.1.clone());
         let is_kms_seen = case.coverage.scopes.get(&scope).is_some_and(|scope| scope.kms_events_seen);
         verdicts.push(judge(*place, launches, set, &recorded, is_kms_seen));
     }
-    if verdicts.is_empty() { vec![Verdict::Silent] } else { verdicts }
+    verdicts
 }
 
 fn judge(

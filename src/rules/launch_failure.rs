@@ -133,8 +133,8 @@ fn evaluate(view: &FleetView<'_>) -> Vec<Verdict> {
             fire(group, failures, last.copied())
         })
         .collect();
-    let cut = case.events.iter().filter(|event| {
-        matches!(&event.detail, Detail::Fleet(fleet) if event.omitted && event.error.is_none()
+    let cut = view.facts.omitted().filter(|event| {
+        matches!(&event.detail, Detail::Fleet(fleet) if event.error.is_none()
             && !fleet.dry_run && fleet.instances.is_empty() && fleet.errors.is_empty())
     });
     match cut.count() {

@@ -11,6 +11,7 @@ mod aws_managed_key_used;
 pub mod catalogue;
 mod cluster_secrets_key_used;
 mod ending;
+mod event_facts;
 mod finding;
 mod foreign_key_used;
 mod grant_ended;
@@ -63,7 +64,7 @@ use rayon::prelude::*;
 
 use crate::correlate::{Case, Node};
 use rule::Evaluate;
-use view::{Facts, FleetView};
+use view::{Facts, FleetView, KeyView};
 
 /// All rules, sorted by id.
 pub static RULES: &[&Rule] = &[
@@ -111,23 +112,14 @@ pub fn rule(id: &str) -> Option<&'static Rule> {
 #[must_use]
 pub fn evaluate(case: &Case) -> Vec<Finding> {
     let facts = Facts::gather(case);
-    let mut findings: Vec<Finding> =
-        case.nodes.par_iter().flat_map_iter(|node| findings_of_node(&facts, node)).collect();
-    let mut note = |verdict: Verdict| {
-        if let Verdict::Fires(finding) = verdict {
-            findings.push(*finding);
-        }
-    };
-    let keys = facts.keys();
-    for rule in RULES {
-        match rule.evaluate {
-            Evaluate::Node(_) => {}
-            Evaluate::Key(evaluate) => keys.iter().map(evaluate).for_each(&mut note),
-            Evaluate::Fleet(evaluate) => {
-                evaluate(&FleetView { facts: &facts }).into_iter().for_each(&mut note);
-            }
-        }
-    }
+    let (mut findings, of_others): (Vec<Finding>, Vec<Finding>) = rayon::join(
+        || case.nodes.par_iter().flat_map_iter(|node| findings_of_node(&facts, node)).collect(),
+        || {
+            let keys = facts.keys();
+            RULES.par_iter().flat_map_iter(|rule| findings_of_others(&facts, &keys, rule)).collect()
+        },
+    );
+    findings.extend(of_others);
     findings.par_sort_by(|one, two| {
         let key = |finding: &Finding| (std::cmp::Reverse(finding.severity), finding.rule);
         (key(one), &one.subject, &one.title, &one.evidence).cmp(&(
@@ -140,13 +132,24 @@ pub fn evaluate(case: &Case) -> Vec<Finding> {
     findings
 }
 
+/// What a rule concludes of keys or of the whole fleet.
+fn findings_of_others<'a>(
+    facts: &'a Facts<'a>,
+    keys: &'a [KeyView<'a>],
+    rule: &'static Rule,
+) -> impl Iterator<Item = Finding> + 'a {
+    let verdicts: Vec<Verdict> = match rule.evaluate {
+        Evaluate::Node(_) => Vec::new(),
+        Evaluate::Key(evaluate) => keys.iter().map(evaluate).collect(),
+        Evaluate::Fleet(evaluate) => evaluate(&FleetView { facts }),
+    };
+    verdicts.into_iter().filter_map(Verdict::into_finding)
+}
+
 fn findings_of_node(facts: &Facts<'_>, node: &Node) -> Vec<Finding> {
     let view = facts.node(node);
     let judge = |rule: &&Rule| match rule.evaluate {
-        Evaluate::Node(evaluate) => match evaluate(&view) {
-            Verdict::Fires(finding) => Some(*finding),
-            Verdict::Silent | Verdict::Undetermined(_) => None,
-        },
+        Evaluate::Node(evaluate) => evaluate(&view).into_finding(),
         Evaluate::Key(_) | Evaluate::Fleet(_) => None,
     };
     RULES.iter().filter_map(judge).collect()

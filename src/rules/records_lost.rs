@@ -51,7 +51,7 @@ const NAMED_MAX: usize = 20;
 fn evaluate(view: &FleetView<'_>) -> Vec<Verdict> {
     let case = view.facts.case;
     let coverage = &case.coverage;
-    let omitted: Vec<_> = case.events.iter().filter(|event| event.omitted).collect();
+    let omitted: Vec<_> = view.facts.omitted().collect();
     if coverage.losses.is_empty() && omitted.is_empty() {
         let is_empty = coverage.objects.read == 0 && coverage.records.read == 0;
         return vec![if is_empty {

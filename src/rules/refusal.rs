@@ -3,7 +3,9 @@
 //! A node's timeline comes in, [`Refusal`]s go out. A rule says which of them it is about; what the message
 //! leaves open is said as missing, never filled in.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
+
+use hashbrown::HashSet;
 
 use super::finding::{Finding, Severity, Subject};
 use super::recovery::Recovery;

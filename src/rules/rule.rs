@@ -2,6 +2,8 @@
 //!
 //! A view comes in, one of three verdicts goes out. A rule reads no clock and no file, and knows no other rule.
 
+use hashbrown::HashSet;
+
 use super::finding::{Finding, Severity, Subject, SubjectKind};
 use super::view::{FleetView, KeyView, NodeView};
 use crate::correlate::Confidence;
@@ -53,12 +55,22 @@ pub enum Verdict {
 impl Verdict {
     /// Fires, if the finding rests on an event; else it says that nothing can be told.
     pub(super) fn fires(mut finding: Finding) -> Self {
-        let mut seen = std::collections::HashSet::new();
-        finding.evidence.retain(|id| seen.insert(id.clone()));
+        if finding.evidence.len() > 1 {
+            let mut seen = HashSet::with_capacity(finding.evidence.len());
+            finding.evidence.retain(|id| seen.insert(id.clone()));
+        }
         if finding.evidence.is_empty() {
             return Self::undetermined("an event that says so");
         }
         Self::Fires(Box::new(finding))
+    }
+
+    /// What it concludes.
+    pub(super) fn into_finding(self) -> Option<Finding> {
+        match self {
+            Self::Fires(finding) => Some(*finding),
+            Self::Silent | Self::Undetermined(_) => None,
+        }
     }
 
     /// Undetermined, for want of one thing.

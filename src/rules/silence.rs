@@ -130,6 +130,9 @@ fn evaluate(view: &FleetView<'_>) -> Vec<Verdict> {
             Scope::Silences(gaps) => _ = found.insert((account_id, region), gaps),
         }
     }
+    if found.is_empty() {
+        return if verdicts.is_empty() { vec![Verdict::Silent] } else { verdicts };
+    }
     // The records of evidence next to each silence.
     let mut events: BTreeMap<(&Text, &Text), Vec<(i64, &Id)>> = BTreeMap::new();
     for event in &case.events {
@@ -144,7 +147,7 @@ fn evaluate(view: &FleetView<'_>) -> Vec<Verdict> {
         let nodes = nodes.remove(place).unwrap_or_default();
         verdicts.extend(gaps.iter().map(|gap| fire(*place, *gap, events, &nodes)));
     }
-    if verdicts.is_empty() { vec![Verdict::Silent] } else { verdicts }
+    verdicts
 }
 
 fn fire(

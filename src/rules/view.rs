@@ -3,16 +3,20 @@
 //! [`Facts`] are gathered once from the case, in time linear in it; a view borrows from them and costs no more
 //! than the node or key that it shows.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use hashbrown::{HashMap, HashSet};
+
+use super::event_facts::EventFacts;
 use super::key_policy;
 use super::refusal::Refusal;
+use super::wording::is_plain;
 use crate::correlate::{
     Case, Confidence, KeySummary, KeyVerdict, Node, Place, TimelineRole, Volume, VolumeOutcome, VolumeRole,
     WrittenKey, is_same_key,
 };
-use crate::event::{Detail, Event, Id, KmsOperation, Text, Timestamp, is_key_state_failure, is_refusal};
+use crate::event::{Detail, Event, Id, Text, Timestamp};
 use crate::policy::Policy;
 
 /// What several rules need to know of a case.
@@ -22,32 +26,16 @@ pub(super) struct Facts<'a> {
     sharers: HashMap<u32, usize>,
     /// Policies by the event that put them in place, parsed once.
     policies: Mutex<HashMap<u32, Option<Arc<Policy>>>>,
-    /// Refusals and failures of each key in the whole archive, in order of time.
-    failures_by_key: HashMap<&'a str, Vec<u32>>,
-    /// GenerateDataKeyWithoutPlaintext for volumes, by account and region, in order of time.
-    data_keys: HashMap<(&'a str, &'a str), Vec<u32>>,
+    /// The events by what rules ask for.
+    events: EventFacts<'a>,
     /// Key ARN -> key of a cluster's secrets.
     cluster_keys: HashMap<String, Vec<SecretsKey<'a>>>,
     /// First launch of a node under each key that an alias led to.
     alias_launches: HashMap<AliasKey, Vec<AliasLaunch<'a>>>,
     /// (alias, key) -> place in its list of `alias_launches`.
     alias_keys: HashMap<(AliasKey, Text), usize>,
-    /// First use of each key: see [`Facts::first_use`].
-    uses_by_key: HashMap<&'a str, u32>,
-    /// What EC2 called with a key for somebody: the last refusal and the successes, in order of time.
-    calls: HashMap<Call<'a>, Outcomes>,
     /// (key, who launched) -> launches that used the key, in order of time.
     launches_by_key: HashMap<(&'a str, &'a str), Vec<Timestamp>>,
-}
-
-/// (key ARN, principal, API call).
-type Call<'a> = (&'a str, &'a str, &'a str);
-
-/// How a call ended, over the whole archive, as indices into the events.
-#[derive(Default)]
-struct Outcomes {
-    last_refusal: Option<u32>,
-    successes: Vec<u32>,
 }
 
 /// (account, region, alias).
@@ -93,22 +81,24 @@ pub(super) struct FleetView<'a> {
 
 impl<'a> Facts<'a> {
     pub(super) fn gather(case: &'a Case) -> Self {
+        let (events, mut facts) =
+            rayon::join(|| EventFacts::gather(&case.events), || Self::gather_from_nodes(case));
+        facts.events = events;
+        facts
+    }
+
+    /// All but what the events alone say.
+    fn gather_from_nodes(case: &'a Case) -> Self {
         let mut facts = Self {
             case,
+            events: EventFacts::default(),
             sharers: HashMap::new(),
             policies: Mutex::default(),
-            failures_by_key: HashMap::new(),
-            data_keys: HashMap::new(),
             cluster_keys: HashMap::new(),
             alias_launches: HashMap::new(),
             alias_keys: HashMap::new(),
-            uses_by_key: HashMap::new(),
-            calls: HashMap::new(),
             launches_by_key: HashMap::new(),
         };
-        for (index, event) in (0u32..).zip(&case.events) {
-            facts.note_event(index, event);
-        }
         for node in &case.nodes {
             for entry in &node.timeline {
                 if entry.confidence == Confidence::Inferred {
@@ -141,35 +131,6 @@ impl<'a> Facts<'a> {
         facts
     }
 
-    fn note_event(&mut self, index: u32, event: &'a Event) {
-        let Detail::Kms(kms) = &event.detail else {
-            return;
-        };
-        let Some(key) = kms.key_arn.as_deref() else {
-            return;
-        };
-        if let Some(principal) = event.identity.principal().filter(|_| event.identity.is_invoked_by_ec2()) {
-            let outcomes = self.calls.entry((key, principal, &event.name)).or_default();
-            match &event.error {
-                None => outcomes.successes.push(index),
-                Some(error)
-                    if is_refusal(&error.code) || is_key_state_failure(&error.code, &error.message) =>
-                {
-                    outcomes.last_refusal = Some(index);
-                }
-                Some(_) => {}
-            }
-        }
-        if event.error.is_some() {
-            self.failures_by_key.entry(key).or_default().push(index);
-            return;
-        }
-        self.uses_by_key.entry(key).or_insert(index);
-        if kms.operation == KmsOperation::GenerateDataKeyWithoutPlaintext && kms.volume_id.is_some() {
-            self.data_keys.entry((&event.account_id, &event.region)).or_default().push(index);
-        }
-    }
-
     /// Notes the keys that a launch used.
     fn note_launch(&mut self, node: &'a Node) {
         if node.key_verdict == KeyVerdict::Denied {
@@ -189,7 +150,7 @@ impl<'a> Facts<'a> {
         refused: &'s Event,
     ) -> Option<(u32, &'s [u32])> {
         let call = (key, &**refused.identity.principal()?, &*refused.name);
-        let outcomes = self.calls.get(&call)?;
+        let outcomes = self.events.calls.get(&call)?;
         let last = outcomes.last_refusal?;
         let after = outcomes.successes.partition_point(|index| *index < last);
         Some((last, &outcomes.successes[after..]))
@@ -226,14 +187,29 @@ impl<'a> Facts<'a> {
         &self.case.events[index as usize]
     }
 
+    /// The successful changes of accounts' defaults for EBS, in order of time.
+    pub(super) fn default_changes(&self) -> impl Iterator<Item = &'a Event> {
+        self.events.default_changes.iter().map(|index| self.event(*index))
+    }
+
+    /// The successful PutEventSelectors, in order of time.
+    pub(super) fn selectors(&self) -> impl Iterator<Item = &'a Event> {
+        self.events.selectors.iter().map(|index| self.event(*index))
+    }
+
+    /// The events that CloudTrail left a field out of, in order of time.
+    pub(super) fn omitted(&self) -> impl Iterator<Item = &'a Event> {
+        self.events.omitted.iter().map(|index| self.event(*index))
+    }
+
     /// Failed calls on a key in the whole archive, in order of time.
     pub(super) fn failures_of(&self, key: &str) -> &[u32] {
-        self.failures_by_key.get(key).map_or(&[], Vec::as_slice)
+        self.events.failures_by_key.get(key).map_or(&[], Vec::as_slice)
     }
 
     /// The first event in the archive that used the key.
     pub(super) fn first_use(&self, key: &str) -> Option<&'a Event> {
-        self.uses_by_key.get(key).map(|index| self.event(*index))
+        self.events.uses_by_key.get(key).map(|index| self.event(*index))
     }
 
     /// The data key of some volume, made in a place nearest to `at`.
@@ -243,7 +219,7 @@ impl<'a> Facts<'a> {
         region: &str,
         at: Timestamp,
     ) -> Option<&'a Event> {
-        let indices = self.data_keys.get(&(account_id, region))?;
+        let indices = self.events.data_keys.get(&(account_id, region))?;
         let after = indices.partition_point(|index| self.event(*index).time < at);
         let distance = |index: &u32| (self.event(*index).time.second() - at.second()).abs();
         let near = indices[after.saturating_sub(1)..].iter().take(2);
@@ -435,13 +411,16 @@ impl<'a> NodeView<'a> {
 
 /// `Node i-… (nodepool default of cluster demo)`.
 pub(super) fn named(node: &Node) -> String {
-    let belongs = match (&node.nodepool, &node.cluster) {
-        (Some(nodepool), Some(cluster)) => format!(" (nodepool {nodepool} of cluster {cluster})"),
-        (Some(nodepool), None) => format!(" (nodepool {nodepool})"),
-        (None, Some(cluster)) => format!(" (cluster {cluster})"),
-        (None, None) => String::new(),
+    let id = &*node.instance_id;
+    let text = match (node.nodepool.as_deref(), node.cluster.as_deref()) {
+        (Some(nodepool), Some(cluster)) => {
+            ["Node ", id, " (nodepool ", nodepool, " of cluster ", cluster, ")"].concat()
+        }
+        (Some(nodepool), None) => ["Node ", id, " (nodepool ", nodepool, ")"].concat(),
+        (None, Some(cluster)) => ["Node ", id, " (cluster ", cluster, ")"].concat(),
+        (None, None) => ["Node ", id].concat(),
     };
-    super::wording::plain(&format!("Node {}{belongs}", node.instance_id))
+    if is_plain(&text) { text } else { super::wording::plain(&text) }
 }
 
 /// The words for what happened with a volume's key.

@@ -12,7 +12,7 @@ const LOG_TEXT_CHARACTERS_MAX: usize = 1_024;
 
 /// `text` on one line, cut where it is long.
 pub(crate) fn plain(text: &str) -> String {
-    if text.len() <= LOG_TEXT_CHARACTERS_MAX && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+    if is_plain(text) {
         return text.to_owned();
     }
     let mut plain = String::with_capacity(text.len().min(LOG_TEXT_CHARACTERS_MAX) + 16);
@@ -28,6 +28,11 @@ pub(crate) fn plain(text: &str) -> String {
         plain.push('…');
     }
     plain
+}
+
+/// Whether [`plain`] would leave `text` as it is, as nearly all texts are.
+pub(crate) fn is_plain(text: &str) -> bool {
+    text.len() <= LOG_TEXT_CHARACTERS_MAX && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 /// The first `most` items, and how many more there are.
