@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 
 use super::member::Member;
+use super::name::{name, names};
 use super::pool::Pool;
 use crate::event::{Identity, IdentityKind, Text};
 
@@ -22,8 +23,14 @@ pub(super) struct IdentityTexts<'a> {
 
 impl<'a> IdentityTexts<'a> {
     pub(super) fn read(identity: Member<'a>) -> Self {
-        let [kind, arn, account_id, principal_id, session, invoked_by] =
-            identity.get_each(["type", "arn", "accountId", "principalId", "sessionContext", "invokedBy"]);
+        let [kind, arn, account_id, principal_id, session, invoked_by] = identity.get_each(names![
+            "type",
+            "arn",
+            "accountId",
+            "principalId",
+            "sessionContext",
+            "invokedBy"
+        ]);
         let kind = match kind.text() {
             Some("AssumedRole") => IdentityKind::AssumedRole,
             Some(
@@ -38,7 +45,7 @@ impl<'a> IdentityTexts<'a> {
             arn: arn.text(),
             account_id: account_id.text(),
             principal_id: principal_id.text(),
-            issuer: session.get("sessionIssuer").get("arn").text(),
+            issuer: session.get(name!("sessionIssuer")).get(name!("arn")).text(),
             invoked_by: invoked_by.text().map(|service| service.strip_suffix(".cn").unwrap_or(service)),
         }
     }
@@ -63,12 +70,13 @@ impl<'a> IdentityTexts<'a> {
         let instance = [self.arn, self.principal_id].into_iter().flatten().find_map(infrastructure_instance);
         Identity {
             kind: self.kind,
-            arn: pool.optional(self.arn),
+            // These name the session: in one identity, which is shared as a whole.
+            arn: self.arn.map(Text::from),
+            principal_id: self.principal_id.map(Text::from),
             account_id: pool.optional(self.account_id),
-            principal_id: pool.optional(self.principal_id),
             issuer_arn,
             invoked_by: pool.optional(self.invoked_by),
-            instance_id: pool.optional(instance),
+            instance_id: pool.optional_passing(instance),
         }
     }
 }
