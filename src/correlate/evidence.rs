@@ -32,7 +32,7 @@ impl Evidence {
         // A record that a later one amends is an earlier state of the same event.
         let amended: HashSet<(Id, Text)> = events
             .iter()
-            .filter_map(|event| Some((event.amends.clone()?, event.account_id.clone())))
+            .filter_map(|event| Some((event.amends.as_deref()?.clone(), event.account_id.clone())))
             .collect();
         if !amended.is_empty() {
             events.retain(|event| {

@@ -61,7 +61,7 @@ pub struct Event {
     /// Whether CloudTrail says that it left out a field for its size.
     pub omitted: bool,
     /// `addendum.originalEventID`: the event that this record amends.
-    pub amends: Option<Id>,
+    pub amends: Option<Box<Id>>,
     /// What the record says beyond the fields that all records have.
     pub detail: Detail,
     /// Where it was read.

@@ -77,10 +77,7 @@ pub(super) fn read(pool: &mut Pool, top: &TopLevel<'_>, name: &str) -> Option<De
 
 /// The texts of a list whose elements are texts, or objects with the text under `name`.
 fn texts(pool: &mut Pool, list: Member<'_>, name: Name) -> Vec<Text> {
-    list.items()
-        .filter_map(|item| item.text().or_else(|| item.get(name).text()))
-        .map(|text| pool.passing(text))
-        .collect()
+    list.read_items(|item| Some(pool.passing(item.text().or_else(|| item.get(name).text())?)))
 }
 
 fn launch(pool: &mut Pool, request: Member<'_>, response: Member<'_>) -> Launch {
@@ -102,9 +99,7 @@ fn launch(pool: &mut Pool, request: Member<'_>, response: Member<'_>) -> Launch 
     Launch {
         instances: response
             .get(name!("instancesSet"))
-            .items()
-            .filter_map(|instance| launched_instance(pool, instance))
-            .collect(),
+            .read_items(|instance| launched_instance(pool, instance)),
         client_token: pool.optional_passing(client_token.text()),
         template_id: pool.optional(template_id.text()),
         template_name: pool.optional(template_name.text()),
@@ -269,29 +264,27 @@ fn block_device(pool: &mut Pool, mapping: Member<'_>) -> BlockDevice {
 }
 
 fn instance_states(pool: &mut Pool, request: Member<'_>, response: Member<'_>) -> Vec<InstanceState> {
-    let mut listed = response.get(name!("instancesSet")).items().peekable();
-    if listed.peek().is_none() {
-        listed = request.get(name!("instancesSet")).items().peekable();
+    let mut listed = response.get(name!("instancesSet"));
+    if listed.items().next().is_none() {
+        listed = request.get(name!("instancesSet"));
     }
-    listed
-        .filter_map(|item| {
-            let instance_id = item.text().or_else(|| item.get(name!("instanceId")).text())?;
-            let previous = item.get(name!("previousState"));
-            let name = previous.get(name!("name")).text().or_else(|| {
-                // The low byte is the state; the high byte is for EC2's own use.
-                Some(match previous.get(name!("code")).number()? & 0xff {
-                    0 => "pending",
-                    16 => "running",
-                    32 => "shutting-down",
-                    48 => "terminated",
-                    64 => "stopping",
-                    80 => "stopped",
-                    _ => return None,
-                })
-            });
-            Some(InstanceState { instance_id: pool.passing(instance_id), previous: pool.optional(name) })
-        })
-        .collect()
+    listed.read_items(|item| {
+        let instance_id = item.text().or_else(|| item.get(name!("instanceId")).text())?;
+        let previous = item.get(name!("previousState"));
+        let name = previous.get(name!("name")).text().or_else(|| {
+            // The low byte is the state; the high byte is for EC2's own use.
+            Some(match previous.get(name!("code")).number()? & 0xff {
+                0 => "pending",
+                16 => "running",
+                32 => "shutting-down",
+                48 => "terminated",
+                64 => "stopping",
+                80 => "stopped",
+                _ => return None,
+            })
+        });
+        Some(InstanceState { instance_id: pool.passing(instance_id), previous: pool.optional(name) })
+    })
 }
 
 fn image_copy(pool: &mut Pool, request: Member<'_>, response: Member<'_>) -> ImageCopy {

@@ -7,6 +7,7 @@ use memchr::memmem::Finder;
 use super::member::Member;
 use super::name::{name, names};
 use super::pool::Pool;
+use crate::event::identity::session_name;
 use crate::event::{Identity, IdentityKind, Text};
 
 /// All that an [`Identity`] is made from.
@@ -54,11 +55,21 @@ impl<'a> IdentityTexts<'a> {
     /// for neither.
     pub(super) fn are_of(&self, identity: &Identity) -> bool {
         self.kind == identity.kind
-            && self.principal_id == identity.principal_id.as_deref()
             && self.arn == identity.arn.as_deref()
+            && self.has_principal_id_of(identity)
             && self.account_id == identity.account_id.as_deref()
             && self.invoked_by == identity.invoked_by.as_deref()
             && (self.issuer.is_none() || self.issuer == identity.issuer_arn.as_deref())
+    }
+
+    fn has_principal_id_of(&self, identity: &Identity) -> bool {
+        match (self.principal_id, identity.unique_id.as_deref()) {
+            (Some(principal_id), Some(unique_id)) if identity.unique_id_precedes_session => {
+                let session = principal_id.strip_prefix(unique_id).and_then(|rest| rest.strip_prefix(':'));
+                session.is_some() && session == identity.session_name()
+            }
+            (principal_id, unique_id) => principal_id == unique_id,
+        }
     }
 
     pub(super) fn identity(&self, pool: &mut Pool) -> Identity {
@@ -68,12 +79,17 @@ impl<'a> IdentityTexts<'a> {
             _ => None,
         };
         let instance = [self.arn, self.principal_id].into_iter().flatten().find_map(infrastructure_instance);
+        let before_session = self.arn.and_then(session_name).and_then(|session| {
+            let before = self.principal_id?.strip_suffix(session)?;
+            before.strip_suffix(':')
+        });
         Identity {
             kind: self.kind,
-            // These name the session: in one identity, which is shared as a whole.
-            arn: self.arn.map(Text::from),
-            principal_id: self.principal_id.map(Text::from),
+            // Names a session, or the instance that a grant was for.
+            arn: pool.optional_passing(self.arn),
             account_id: pool.optional(self.account_id),
+            unique_id: pool.optional(before_session.or(self.principal_id)),
+            unique_id_precedes_session: before_session.is_some(),
             issuer_arn,
             invoked_by: pool.optional(self.invoked_by),
             instance_id: pool.optional_passing(instance),

@@ -212,6 +212,14 @@ impl<'a> Member<'a> {
         }
     }
 
+    /// What `read` makes of the elements of a list, in no more memory than they take: most lists have one element, and
+    /// collecting makes room for four.
+    pub(super) fn read_items<T>(self, read: impl FnMut(Self) -> Option<T>) -> Vec<T> {
+        let mut found = Vec::with_capacity(self.items().count());
+        found.extend(self.items().filter_map(read));
+        found
+    }
+
     /// Name and value of every member of an object.
     #[inline]
     pub(super) fn members(self) -> Inside<'a> {

@@ -233,7 +233,7 @@ fn read_record(
         source_ip: pool.repeated(Repeated::SourceIp, top.source_ip.text().unwrap_or_default()),
         error,
         omitted: top.is_omitting(),
-        amends: top.addendum.get(name!("originalEventID")).text().map(Id::new),
+        amends: top.addendum.get(name!("originalEventID")).text().map(|id| Box::new(Id::new(id))),
         detail,
         origin,
         digest: XxHash3_64::oneshot(raw),

@@ -17,7 +17,7 @@ use super::identity::IdentityTexts;
 use crate::event::{Identity, RELEVANCE_TABLE, Text};
 
 const TEXT_SLOTS: usize = 1 << 10;
-const PASSING_SLOTS: usize = 1 << 7;
+const PASSING_SLOTS: usize = 1 << 8;
 const IDENTITY_SLOTS: usize = 1 << 7;
 
 /// Members that often say the same in record after record.
