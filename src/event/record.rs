@@ -69,3 +69,14 @@ pub struct Event {
     /// Hash of the record's bytes: tells apart two records of one event id.
     pub digest: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Event;
+
+    #[test]
+    fn an_event_is_no_larger_than_a_piece_of_the_allocator() {
+        // The next size of piece is 384 bytes, for each of perhaps millions of events.
+        assert!(size_of::<Event>() <= 320, "{}", size_of::<Event>());
+    }
+}

@@ -10,7 +10,7 @@ use super::plain::{Quotes, integer_end};
 use super::{Document, Entry, Kind, Parts};
 
 /// Shapes known at a time. When there are more, all are forgotten.
-const SHAPES_MAX: usize = 128;
+const SHAPES_MAX: usize = 256;
 /// Text of all shapes known at a time.
 const TEXT_BYTES_MAX: usize = 1 << 20;
 /// Records that are longer are not worth remembering.
