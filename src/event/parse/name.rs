@@ -19,7 +19,8 @@ pub(super) struct Spelled {
 /// How many of [`SPELLINGS`] a record's top level may have, and the place of other names before them.
 pub(super) const TOP_LEVEL: usize = 22;
 
-/// Each name in one of its spellings, those of the top level first. The empty one stands for all other names.
+/// Each name in one of its spellings, those of the top level first. The empty one stands for all other names. What a
+/// reader asks for and is not here does not compile.
 const SPELLINGS: [&str; 146] = [
     "",
     "eventID",
