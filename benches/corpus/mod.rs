@@ -88,11 +88,20 @@ fn directory(layout: Layout, relevant_percent: u32) -> io::Result<PathBuf> {
     Ok(directory)
 }
 
-/// `count` records, all of them relevant, each as its text.
+/// The first `count` relevant records of a corpus in which one of ten is, each as its text.
 #[allow(dead_code, reason = "not every bench parses records alone")]
 pub fn relevant_records(count: usize) -> Vec<String> {
-    let mut writer = RecordWriter::new(100);
-    (0..count).map(|_| writer.next().to_owned()).collect()
+    let mut writer = RecordWriter::new(10);
+    let mut records = Vec::with_capacity(count);
+    while records.len() < count {
+        let left = writer.chain.len();
+        writer.next();
+        // Only relevant records are of a launch.
+        if writer.chain.len() != left {
+            records.push(writer.text.clone());
+        }
+    }
+    records
 }
 
 struct RecordWriter {

@@ -54,8 +54,10 @@ fn is_copy(one: &Event, two: &Event) -> bool {
 
 /// A record that a later one amends is an earlier state of the same event.
 fn leave_out_amended(events: &mut Vec<Box<Event>>) {
-    let amended: HashSet<(Id, Text)> =
-        events.iter().filter_map(|event| Some((event.amends.clone()?, event.account_id.clone()))).collect();
+    let amended: HashSet<(Id, Text)> = events
+        .iter()
+        .filter_map(|event| Some((event.amends.as_deref()?.clone(), event.account_id.clone())))
+        .collect();
     events.retain(|event| {
         let state = (event.event_id.clone(), event.account_id.clone());
         event.amends.is_some() || !amended.contains(&state)

@@ -1,5 +1,7 @@
 //! `userIdentity`: who made the call, and through which service.
 
+use std::borrow::Cow;
+
 use super::Text;
 
 /// The service by which EC2 calls KMS for who launches an instance, or makes or attaches a volume.
@@ -14,8 +16,10 @@ pub struct Identity {
     pub arn: Option<Text>,
     /// `accountId`: the caller's account.
     pub account_id: Option<Text>,
-    /// `principalId`, such as `AROA…:session`.
-    pub principal_id: Option<Text>,
+    /// `principalId` without the session's name: see [`Self::principal_id`].
+    pub unique_id: Option<Text>,
+    /// Whether `principalId` ends in the session's name, as `AROA…:session` does.
+    pub unique_id_precedes_session: bool,
     /// `sessionContext.sessionIssuer.arn`: the role behind an assumed-role session.
     pub issuer_arn: Option<Text>,
     /// `invokedBy`: the AWS service that made the call, for the caller or for itself.
@@ -78,11 +82,25 @@ impl Identity {
         )
     }
 
+    /// `principalId`, such as `AROA…:session`.
+    #[must_use]
+    pub fn principal_id(&self) -> Option<Cow<'_, str>> {
+        let unique_id = self.unique_id.as_deref()?;
+        if !self.unique_id_precedes_session {
+            return Some(unique_id.into());
+        }
+        Some(format!("{unique_id}:{}", self.session_name().unwrap_or_default()).into())
+    }
+
     /// Name of the role's session, for an assumed role.
     #[must_use]
     pub fn session_name(&self) -> Option<&str> {
-        let arn = self.arn.as_deref()?;
-        let (role, session) = arn.rsplit_once('/')?;
-        role.contains(":assumed-role/").then_some(session)
+        session_name(self.arn.as_deref()?)
     }
+}
+
+/// The session in the ARN of an assumed role.
+pub(super) fn session_name(arn: &str) -> Option<&str> {
+    let (role, session) = arn.rsplit_once('/')?;
+    role.contains(":assumed-role/").then_some(session)
 }

@@ -61,11 +61,22 @@ pub struct Event {
     /// Whether CloudTrail says that it left out a field for its size.
     pub omitted: bool,
     /// `addendum.originalEventID`: the event that this record amends.
-    pub amends: Option<Id>,
+    pub amends: Option<Box<Id>>,
     /// What the record says beyond the fields that all records have.
     pub detail: Detail,
     /// Where it was read.
     pub origin: Origin,
     /// Hash of the record's bytes: tells apart two records of one event id.
     pub digest: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Event;
+
+    #[test]
+    fn an_event_is_no_larger_than_a_piece_of_the_allocator() {
+        // The next size of piece is 384 bytes, for each of perhaps millions of events.
+        assert!(size_of::<Event>() <= 320, "{}", size_of::<Event>());
+    }
 }

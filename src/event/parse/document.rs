@@ -1,15 +1,20 @@
 //! A record's JSON as a flat list of its values: the shape in which everything else here reads it.
 //!
 //! The bytes of one record come in, a [`Document`] goes out, whose buffers serve one record after another. Records as
-//! CloudTrail writes them (compact, nothing escaped, plain integers) are read by [`plain`] in one pass;
-//! all others by simd-json, which alone says what is no JSON. Both give the same document, which tests hold.
+//! CloudTrail writes them (compact, nothing escaped, plain integers) are read by [`plain`] in one pass,
+//! or taken from the [`shape`] of an earlier one; all others by simd-json, which alone says what is no JSON. All give
+//! the same document, which tests hold.
 
 mod plain;
+mod shape;
 
 use simd_json::StaticNode;
 use simd_json::tape::{Node, Tape};
 
+use self::plain::Quotes;
+use self::shape::Shapes;
 use super::ParseError;
+use super::name::Spelled;
 
 /// What a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,24 +35,53 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub(super) kind: Kind,
+    pub(super) name: Spelled,
+    /// Where the name stands in the document's keys.
     key_start: u32,
     key_end: u32,
-    start: u32,
-    end: u32,
+    /// Which of the document's values this is, if it is a text or number.
+    value: u32,
     /// Index of the entry behind this value and all that is inside.
     pub(super) next: u32,
+}
+
+impl Entry {
+    /// The value of what is no text and no number.
+    const NO_VALUE: u32 = u32::MAX;
 }
 
 /// The values of one record in the order of its text; the first is the record itself.
 #[derive(Clone, Copy)]
 pub(super) struct Document<'a> {
     pub(super) entries: &'a [Entry],
+    keys: &'a str,
+    /// Where texts and numbers stand in the text.
+    values: &'a [(u32, u32)],
     text: &'a str,
+}
+
+/// What a reader makes of a record.
+#[derive(Default)]
+struct Parts {
+    entries: Vec<Entry>,
+    values: Vec<(u32, u32)>,
+}
+
+impl Parts {
+    fn clear(&mut self) {
+        self.entries.clear();
+        self.values.clear();
+    }
+
+    /// With the text that names and values stand in.
+    fn document<'a>(&'a self, text: &'a str) -> Document<'a> {
+        Document { entries: &self.entries, keys: text, values: &self.values, text }
+    }
 }
 
 impl Document<'_> {
     /// Without any value.
-    pub(super) const EMPTY: Document<'static> = Document { entries: &[], text: "" };
+    pub(super) const EMPTY: Document<'static> = Document { entries: &[], keys: "", values: &[], text: "" };
 
     /// A value as JSON text, however deeply nested.
     pub(super) fn json_text(&self, index: u32) -> String {
@@ -95,21 +129,23 @@ fn quoted(text: &str) -> String {
 }
 
 impl<'a> Document<'a> {
-    /// Text of a text or number.
+    /// Text of a text or number; empty for what is neither.
     pub(super) fn text(&self, entry: &Entry) -> &'a str {
-        &self.text[entry.start as usize..entry.end as usize]
+        let (start, end) = self.values.get(entry.value as usize).copied().unwrap_or_default();
+        &self.text[start as usize..end as usize]
     }
 
     /// Name of a member; empty for what is none.
     pub(super) fn key(&self, entry: &Entry) -> &'a str {
-        &self.text[entry.key_start as usize..entry.key_end as usize]
+        &self.keys[entry.key_start as usize..entry.key_end as usize]
     }
 }
 
 /// Makes documents; keeps its buffers.
 pub(super) struct DocumentReader {
-    entries: Vec<Entry>,
+    parts: Parts,
     quotes: Vec<u64>,
+    shapes: Shapes,
     /// Texts of a document that simd-json read, one behind another.
     texts: String,
     careful: Careful,
@@ -125,8 +161,9 @@ struct Careful {
 impl Default for DocumentReader {
     fn default() -> Self {
         Self {
-            entries: Vec::new(),
+            parts: Parts::default(),
             quotes: Vec::new(),
+            shapes: Shapes::default(),
             texts: String::new(),
             careful: Careful {
                 bytes: Vec::new(),
@@ -143,14 +180,22 @@ impl DocumentReader {
     /// # Errors
     /// When the bytes are no JSON or no UTF-8.
     pub(super) fn read<'a>(&'a mut self, raw: &'a [u8]) -> Result<Document<'a>, ParseError> {
-        match plain::read(raw, &mut self.entries, &mut self.quotes) {
-            Some(text) => Ok(Document { entries: &self.entries, text }),
-            None => self.read_carefully(raw),
+        let Some(text) = plain::prepare(raw, &mut self.quotes) else {
+            return self.read_carefully(raw);
+        };
+        let quotes = Quotes::new(&self.quotes);
+        if let Some(shape) = self.shapes.find(raw, quotes, &mut self.parts.values) {
+            return Ok(self.shapes.document(shape, text, &self.parts.values));
         }
+        if plain::read(raw, quotes, &mut self.parts).is_none() {
+            return self.read_carefully(raw);
+        }
+        self.shapes.learn(text, &self.parts);
+        Ok(self.parts.document(text))
     }
 
     fn read_carefully(&mut self, raw: &[u8]) -> Result<Document<'_>, ParseError> {
-        self.entries.clear();
+        self.parts.clear();
         self.texts.clear();
         // In-place unescaping needs bytes of its own, and room behind them for wide loads.
         let Careful { bytes, buffers, tape: kept } = &mut self.careful;
@@ -160,14 +205,14 @@ impl DocumentReader {
         let mut tape = kept.take().unwrap_or_else(Tape::null).reset();
         let outcome = match simd_json::fill_tape_padded(bytes, raw.len(), buffers, &mut tape) {
             Ok(()) => {
-                take_over(&tape.0, &mut self.entries, &mut self.texts);
+                take_over(&tape.0, &mut self.parts, &mut self.texts);
                 Ok(())
             }
             Err(_) if std::str::from_utf8(raw).is_err() => Err(ParseError::InvalidUtf8),
             Err(error) => Err(ParseError::InvalidJson(error.to_string())),
         };
         *kept = Some(tape.reset());
-        outcome.map(|()| Document { entries: &self.entries, text: &self.texts })
+        outcome.map(|()| self.parts.document(&self.texts))
     }
 }
 
@@ -181,35 +226,44 @@ fn keep(texts: &mut String, text: &str) -> (u32, u32) {
 }
 
 /// Copies simd-json's tape.
-fn take_over(nodes: &[Node<'_>], entries: &mut Vec<Entry>, texts: &mut String) {
+fn take_over(nodes: &[Node<'_>], parts: &mut Parts, texts: &mut String) {
+    let Parts { entries, values } = parts;
     // Arrays and objects that are open: their entry and how many values are still to come.
     let mut open: Vec<(usize, usize)> = Vec::new();
     let mut key = None;
     for node in nodes {
         let is_in_object = open.last().is_some_and(|(entry, _)| entries[*entry].kind == Kind::Object);
         if let (true, None, Node::String(name)) = (is_in_object, key, node) {
-            key = Some(keep(texts, name));
+            key = Some((Spelled::find(name.as_bytes()), keep(texts, name)));
             continue;
         }
-        let (kind, (start, end), values) = match node {
-            Node::String(text) => (Kind::Text, keep(texts, text), 0),
-            Node::Object { len, .. } => (Kind::Object, (0, 0), *len),
-            Node::Array { len, .. } => (Kind::Array, (0, 0), *len),
-            Node::Static(StaticNode::Null) => (Kind::Null, (0, 0), 0),
-            Node::Static(StaticNode::Bool(true)) => (Kind::True, (0, 0), 0),
-            Node::Static(StaticNode::Bool(false)) => (Kind::False, (0, 0), 0),
-            Node::Static(StaticNode::F64(number)) => (Kind::Fraction, keep(texts, &number.to_string()), 0),
-            Node::Static(StaticNode::I64(number)) => (Kind::Integer, keep(texts, &number.to_string()), 0),
-            Node::Static(StaticNode::U64(number)) => (Kind::Integer, keep(texts, &number.to_string()), 0),
+        let (kind, value, inside) = match node {
+            Node::String(text) => (Kind::Text, Some(keep(texts, text)), 0),
+            Node::Object { len, .. } => (Kind::Object, None, *len),
+            Node::Array { len, .. } => (Kind::Array, None, *len),
+            Node::Static(StaticNode::Null) => (Kind::Null, None, 0),
+            Node::Static(StaticNode::Bool(true)) => (Kind::True, None, 0),
+            Node::Static(StaticNode::Bool(false)) => (Kind::False, None, 0),
+            Node::Static(StaticNode::F64(number)) => {
+                (Kind::Fraction, Some(keep(texts, &number.to_string())), 0)
+            }
+            Node::Static(StaticNode::I64(number)) => {
+                (Kind::Integer, Some(keep(texts, &number.to_string())), 0)
+            }
+            Node::Static(StaticNode::U64(number)) => {
+                (Kind::Integer, Some(keep(texts, &number.to_string())), 0)
+            }
         };
-        let (key_start, key_end) = key.take().unwrap_or_default();
-        if let Some((_, values)) = open.last_mut() {
-            *values -= 1;
+        let (name, (key_start, key_end)) = key.take().unwrap_or((Spelled::UNNAMED, (0, 0)));
+        if let Some((_, left)) = open.last_mut() {
+            *left -= 1;
         }
+        let place = value.map_or(Entry::NO_VALUE, |_| count(values.len()));
+        values.extend(value);
         let index = entries.len();
-        entries.push(Entry { kind, key_start, key_end, start, end, next: count(index + 1) });
+        entries.push(Entry { kind, name, key_start, key_end, value: place, next: count(index + 1) });
         if matches!(kind, Kind::Array | Kind::Object) {
-            open.push((index, values));
+            open.push((index, inside));
         }
         while let Some((entry, 0)) = open.last() {
             entries[*entry].next = count(entries.len());

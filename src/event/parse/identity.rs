@@ -5,7 +5,9 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 
 use super::member::Member;
+use super::name::{name, names};
 use super::pool::Pool;
+use crate::event::identity::session_name;
 use crate::event::{Identity, IdentityKind, Text};
 
 /// All that an [`Identity`] is made from.
@@ -22,8 +24,14 @@ pub(super) struct IdentityTexts<'a> {
 
 impl<'a> IdentityTexts<'a> {
     pub(super) fn read(identity: Member<'a>) -> Self {
-        let [kind, arn, account_id, principal_id, session, invoked_by] =
-            identity.get_each(["type", "arn", "accountId", "principalId", "sessionContext", "invokedBy"]);
+        let [kind, arn, account_id, principal_id, session, invoked_by] = identity.get_each(names![
+            "type",
+            "arn",
+            "accountId",
+            "principalId",
+            "sessionContext",
+            "invokedBy"
+        ]);
         let kind = match kind.text() {
             Some("AssumedRole") => IdentityKind::AssumedRole,
             Some(
@@ -38,7 +46,7 @@ impl<'a> IdentityTexts<'a> {
             arn: arn.text(),
             account_id: account_id.text(),
             principal_id: principal_id.text(),
-            issuer: session.get("sessionIssuer").get("arn").text(),
+            issuer: session.get(name!("sessionIssuer")).get(name!("arn")).text(),
             invoked_by: invoked_by.text().map(|service| service.strip_suffix(".cn").unwrap_or(service)),
         }
     }
@@ -47,11 +55,21 @@ impl<'a> IdentityTexts<'a> {
     /// for neither.
     pub(super) fn are_of(&self, identity: &Identity) -> bool {
         self.kind == identity.kind
-            && self.principal_id == identity.principal_id.as_deref()
             && self.arn == identity.arn.as_deref()
+            && self.has_principal_id_of(identity)
             && self.account_id == identity.account_id.as_deref()
             && self.invoked_by == identity.invoked_by.as_deref()
             && (self.issuer.is_none() || self.issuer == identity.issuer_arn.as_deref())
+    }
+
+    fn has_principal_id_of(&self, identity: &Identity) -> bool {
+        match (self.principal_id, identity.unique_id.as_deref()) {
+            (Some(principal_id), Some(unique_id)) if identity.unique_id_precedes_session => {
+                let session = principal_id.strip_prefix(unique_id).and_then(|rest| rest.strip_prefix(':'));
+                session.is_some() && session == identity.session_name()
+            }
+            (principal_id, unique_id) => principal_id == unique_id,
+        }
     }
 
     pub(super) fn identity(&self, pool: &mut Pool) -> Identity {
@@ -61,14 +79,20 @@ impl<'a> IdentityTexts<'a> {
             _ => None,
         };
         let instance = [self.arn, self.principal_id].into_iter().flatten().find_map(infrastructure_instance);
+        let before_session = self.arn.and_then(session_name).and_then(|session| {
+            let before = self.principal_id?.strip_suffix(session)?;
+            before.strip_suffix(':')
+        });
         Identity {
             kind: self.kind,
-            arn: pool.optional(self.arn),
+            // Names a session, or the instance that a grant was for.
+            arn: pool.optional_passing(self.arn),
             account_id: pool.optional(self.account_id),
-            principal_id: pool.optional(self.principal_id),
+            unique_id: pool.optional(before_session.or(self.principal_id)),
+            unique_id_precedes_session: before_session.is_some(),
             issuer_arn,
             invoked_by: pool.optional(self.invoked_by),
-            instance_id: pool.optional(instance),
+            instance_id: pool.optional_passing(instance),
         }
     }
 }

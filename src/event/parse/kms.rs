@@ -3,6 +3,7 @@
 use super::TopLevel;
 use super::identity::infrastructure_instance;
 use super::member::Member;
+use super::name::{name, names};
 use super::pool::{Pool, Repeated};
 use crate::event::{
     AliasChange, ApiError, Denial, Detail, KeyArn, KeyStateChange, KmsOperation, KmsUse, PolicyChange, Text,
@@ -38,7 +39,7 @@ pub(super) fn read(
 fn key_resources<'input>(top: &TopLevel<'input>) -> Vec<&'input str> {
     top.resources
         .items()
-        .filter_map(|resource| resource.get("ARN").text())
+        .filter_map(|resource| resource.get(name!("ARN")).text())
         .filter(|arn| KeyArn::parse(arn).is_some_and(|arn| arn.key_id().is_some()))
         .collect()
 }
@@ -46,7 +47,7 @@ fn key_resources<'input>(top: &TopLevel<'input>) -> Vec<&'input str> {
 fn key_use(pool: &mut Pool, top: &TopLevel<'_>, operation: KmsOperation, error: Option<&ApiError>) -> KmsUse {
     let response = top.response;
     let [constraints, context, destination_context, source_context, grantee, key, destination_key, grant] =
-        top.request.get_each([
+        top.request.get_each(names![
             "constraints",
             "encryptionContext",
             "destinationEncryptionContext",
@@ -56,27 +57,28 @@ fn key_use(pool: &mut Pool, top: &TopLevel<'_>, operation: KmsOperation, error: 
             "destinationKeyId",
             "grantId",
         ]);
-    let [subset, equals] = constraints.get_each(["encryptionContextSubset", "encryptionContextEquals"]);
+    let [subset, equals] = constraints.get_each(names!["encryptionContextSubset", "encryptionContextEquals"]);
     let ebs_ids = [context, destination_context, source_context, subset, equals]
-        .map(|context| context.get("aws:ebs:id").text());
+        .map(|context| context.get(name!("aws:ebs:id")).text());
     let ebs_id = |prefix: &str| ebs_ids.into_iter().flatten().find(|id| id.starts_with(prefix));
     let grantee = grantee.text();
+    let grantee_instance = grantee.and_then(infrastructure_instance);
     let requested_key = if key.is_present() { key } else { destination_key }.text();
     let keys = key_resources(top);
     let as_key_arn = |text: &&str| KeyArn::parse(text).is_some_and(|arn| arn.key_id().is_some());
     let key_arn = keys
         .last()
         .copied()
-        .or_else(|| response.get("keyId").text().filter(as_key_arn))
+        .or_else(|| response.get(name!("keyId")).text().filter(as_key_arn))
         .or(requested_key.filter(as_key_arn))
         .or_else(|| {
             error.and_then(|error| Denial::parse(&error.code, &error.message)?.key_arn).filter(as_key_arn)
         });
     let grant_id = response
-        .get("grantId")
+        .get(name!("grantId"))
         .text()
         .or_else(|| grant.text())
-        .or_else(|| top.additional.get("grantId").text());
+        .or_else(|| top.additional.get(name!("grantId")).text());
     KmsUse {
         operation,
         requested_key: requested_key.map(|key| pool.repeated(Repeated::Key, key)),
@@ -85,10 +87,13 @@ fn key_use(pool: &mut Pool, top: &TopLevel<'_>, operation: KmsOperation, error: 
             (KmsOperation::ReEncrypt, [source, .., _]) => Some(pool.text(source)),
             _ => None,
         },
-        volume_id: pool.optional(ebs_id("vol-")),
+        volume_id: pool.optional_passing(ebs_id("vol-")),
         snapshot_id: pool.optional(ebs_id("snap-")),
-        grantee_instance_id: pool.optional(grantee.and_then(infrastructure_instance)),
-        grantee: pool.optional(grantee),
+        grantee_instance_id: pool.optional_passing(grantee_instance),
+        grantee: match grantee_instance {
+            Some(_) => pool.optional_passing(grantee),
+            None => pool.optional(grantee),
+        },
         // In hardly any other record: not worth a slot of the pool.
         grant_id: grant_id.map(Text::from),
     }
@@ -96,8 +101,8 @@ fn key_use(pool: &mut Pool, top: &TopLevel<'_>, operation: KmsOperation, error: 
 
 /// The key that a management event is about: its ARN where the record has it.
 fn managed_key(pool: &mut Pool, top: &TopLevel<'_>) -> Option<Text> {
-    let metadata = top.response.get("keyMetadata").get("arn").text();
-    let named = [top.response.get("keyId"), top.request.get("keyId")];
+    let metadata = top.response.get(name!("keyMetadata")).get(name!("arn")).text();
+    let named = [top.response.get(name!("keyId")), top.request.get(name!("keyId"))];
     let key = key_resources(top)
         .first()
         .copied()
@@ -108,21 +113,21 @@ fn managed_key(pool: &mut Pool, top: &TopLevel<'_>) -> Option<Text> {
 }
 
 fn policy_change(pool: &mut Pool, top: &TopLevel<'_>, name: &str) -> PolicyChange {
-    let policy = top.request.get("policy");
+    let policy = top.request.get(name!("policy"));
     let text = policy.text().map(str::to_owned).or_else(|| policy.json_text());
     PolicyChange {
         key: managed_key(pool, top),
         policy: text.map(String::into_boxed_str),
         is_creation: name == "CreateKey",
-        description: pool.optional(top.request.get("description").text()),
+        description: pool.optional(top.request.get(name!("description")).text()),
     }
 }
 
 fn alias_change(pool: &mut Pool, top: &TopLevel<'_>, name: &str) -> Option<AliasChange> {
-    let alias = top.request.get("aliasName").text()?;
+    let alias = top.request.get(name!("aliasName")).text()?;
     let alias = KeyArn::parse(alias).and_then(|arn| arn.alias()).unwrap_or(alias);
     let is_deletion = name == "DeleteAlias";
-    let written = top.request.get("targetKeyId").text();
+    let written = top.request.get(name!("targetKeyId")).text();
     // The record may list the alias and more than one key, in any order.
     let listed = key_resources(top);
     let target = written
@@ -147,7 +152,7 @@ fn key_state_change(pool: &mut Pool, top: &TopLevel<'_>, name: &str) -> Option<K
         "DeleteImportedKeyMaterial" => "pending-import",
         _ => return None,
     };
-    let deletion_date: Member<'_> = top.response.get("deletionDate");
+    let deletion_date: Member<'_> = top.response.get(name!("deletionDate"));
     Some(KeyStateChange {
         key: managed_key(pool, top),
         state,

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use super::document::{Document, Entry, Kind};
+use super::name::{Name, Spelled, names};
 
 /// A value of the record; absent and `null` are the same.
 #[derive(Clone, Copy)]
@@ -38,7 +39,7 @@ pub(super) struct Inside<'a> {
 }
 
 impl<'a> Iterator for Inside<'a> {
-    type Item = (&'a str, Member<'a>);
+    type Item = Named<'a>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
@@ -46,10 +47,35 @@ impl<'a> Iterator for Inside<'a> {
             return None;
         }
         let place = Place { document: self.document, index: self.index };
-        let entry = place.entry();
-        self.index = entry.next;
-        let member = Member((entry.kind != Kind::Null).then_some(place));
-        Some((self.document.key(entry), member))
+        self.index = place.entry().next;
+        Some(Named(place))
+    }
+}
+
+/// A value inside an array or object; in an object it has a name.
+#[derive(Clone, Copy)]
+pub(super) struct Named<'a>(Place<'a>);
+
+impl<'a> Named<'a> {
+    #[inline]
+    pub(super) fn value(self) -> Member<'a> {
+        Member((self.0.entry().kind != Kind::Null).then_some(self.0))
+    }
+
+    #[inline]
+    pub(super) fn spelled(self) -> Spelled {
+        self.0.entry().name
+    }
+
+    /// The name as the record has it.
+    pub(super) fn key(self) -> &'a str {
+        self.0.document.key(self.0.entry())
+    }
+
+    /// Whether the value is called `name`, in any case.
+    #[inline]
+    fn is(self, name: Name) -> bool {
+        self.spelled().name == name
     }
 }
 
@@ -73,43 +99,42 @@ impl<'a> Member<'a> {
         self.kind() == Some(Kind::Object)
     }
 
-    /// The member named `name`, whatever its case; the first of several.
-    pub(super) fn get(self, name: &str) -> Self {
-        self.members()
-            .find(|(key, _)| key.len() == name.len() && key.eq_ignore_ascii_case(name))
-            .map_or(Self::ABSENT, |(_, member)| member)
+    /// The member named `name`; the first of several.
+    #[inline]
+    pub(super) fn get(self, name: Name) -> Self {
+        self.members().find(|member| member.is(name)).map_or(Self::ABSENT, Named::value)
     }
 
     /// What [`Self::get`] gives for each of `names`, in one pass over the members.
-    pub(super) fn get_each<const COUNT: usize>(self, names: [&str; COUNT]) -> [Self; COUNT] {
-        let mut found = [None; COUNT];
-        for (key, member) in self.members() {
-            for (name, found) in names.iter().zip(&mut found) {
-                if key.len() == name.len() && found.is_none() && key.eq_ignore_ascii_case(name) {
-                    *found = Some(member);
-                }
+    pub(super) fn get_each<const COUNT: usize>(self, names: [Name; COUNT]) -> [Self; COUNT] {
+        let mut found: [Option<Self>; COUNT] = [None; COUNT];
+        for member in self.members() {
+            if let Some(at) = names.iter().position(|name| member.is(*name))
+                && found[at].is_none()
+            {
+                found[at] = Some(member.value());
             }
         }
         found.map(|member| member.unwrap_or(Self::ABSENT))
     }
 
     /// The first of `names` that is present.
-    pub(super) fn get_first(self, names: &[&str]) -> Self {
-        names.iter().map(|name| self.get(name)).find(|member| member.is_present()).unwrap_or(Self::ABSENT)
+    pub(super) fn get_first(self, names: &[Name]) -> Self {
+        names.iter().map(|name| self.get(*name)).find(|member| member.is_present()).unwrap_or(Self::ABSENT)
     }
 
     /// The first member with one of `names` that is a list or an object: elements of converted lists carry
     /// their own number as `"tag": n` beside the `"Tag"` that is meant.
-    pub(super) fn get_list(self, names: &[&str]) -> Self {
+    pub(super) fn get_list(self, names: &[Name]) -> Self {
         self.members()
-            .filter(|(key, _)| names.iter().any(|name| key.eq_ignore_ascii_case(name)))
-            .map(|(_, member)| member)
+            .filter(|member| names.contains(&member.spelled().name))
+            .map(Named::value)
             .find(|member| matches!(member.kind(), Some(Kind::Array | Kind::Object)))
             .unwrap_or(Self::ABSENT)
     }
 
     /// The member `NAMERequest` or `NAMEResponse` of newer EC2 APIs, else the value itself.
-    pub(super) fn unwrapped(self, wrapper: &str) -> Self {
+    pub(super) fn unwrapped(self, wrapper: Name) -> Self {
         let inner = self.get(wrapper);
         if inner.is_present() { inner } else { self }
     }
@@ -176,14 +201,23 @@ impl<'a> Member<'a> {
                 Kind::Object => {}
                 _ => return Items::One(list.text().map(|_| list)),
             }
-            let is_wrapper =
-                |key: &str| ["items", "item", "member"].iter().any(|name| key.eq_ignore_ascii_case(name));
             let mut inside = place.inside();
-            match inside.clone().find(|(key, _)| is_wrapper(key)) {
-                Some((_, inner)) => list = inner,
+            match inside
+                .clone()
+                .find(|member| names!["items", "item", "member"].contains(&member.spelled().name))
+            {
+                Some(inner) => list = inner.value(),
                 None => return Items::One(inside.next().map(|_| list)),
             }
         }
+    }
+
+    /// What `read` makes of the elements of a list, in no more memory than they take: most lists have one element, and
+    /// collecting makes room for four.
+    pub(super) fn read_items<T>(self, read: impl FnMut(Self) -> Option<T>) -> Vec<T> {
+        let mut found = Vec::with_capacity(self.items().count());
+        found.extend(self.items().filter_map(read));
+        found
     }
 
     /// Name and value of every member of an object.
@@ -217,7 +251,7 @@ impl<'a> Iterator for Items<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         match self {
-            Self::Many(values) => values.map(|(_, member)| member).find(|member| member.is_present()),
+            Self::Many(values) => values.map(Named::value).find(|member| member.is_present()),
             Self::One(member) => member.take(),
         }
     }
@@ -225,10 +259,10 @@ impl<'a> Iterator for Items<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::Member;
+    use super::{Member, Name, names};
     use crate::event::parse::document::DocumentReader;
 
-    const NAMES: [&str; 4] = ["keyId", "key", "items", "absent"];
+    const NAMES: [Name; 4] = names!["keyId", "key", "items", "policy"];
 
     type Found = [Option<String>; NAMES.len()];
 

@@ -9,12 +9,18 @@ mod ec2;
 mod identity;
 mod kms;
 mod member;
+mod name;
 mod pool;
 mod tags;
+
+use std::hash::{Hash as _, Hasher as _};
+
+use twox_hash::XxHash3_64;
 
 use self::document::{Document, DocumentReader};
 use self::identity::IdentityTexts;
 use self::member::Member;
+use self::name::{Name, TOP_LEVEL, name, names};
 use self::pool::{Pool, Repeated};
 use super::relevance::row;
 use super::{
@@ -24,8 +30,6 @@ use super::{
 /// Parses records; keeps its buffers and its pool of shared texts from record to record.
 #[derive(Default)]
 pub struct EventParser {
-    /// What the digest is made from.
-    digested: Vec<u8>,
     reader: DocumentReader,
     pool: Pool,
 }
@@ -87,71 +91,68 @@ impl<'a> TopLevel<'a> {
         if !record.is_object() {
             return None;
         }
-        let absent = Member::ABSENT;
-        let mut top = Self {
-            event_id: absent,
-            event_time: absent,
-            event_source: absent,
-            event_name: absent,
-            event_type: absent,
-            region: absent,
-            recipient: absent,
-            identity: absent,
-            user_agent: absent,
-            source_ip: absent,
-            error_code: absent,
-            error_message: absent,
-            request: absent,
-            response: absent,
-            additional: absent,
-            service_details: absent,
-            resources: absent,
-            request_id: absent,
-            shared_event_id: absent,
-            addendum: absent,
-            omitted: absent,
-        };
-        for (name, member) in record.members() {
-            // AWS's own samples capitalise some names.
-            let field = match name {
-                "eventID" => &mut top.event_id,
-                "eventTime" => &mut top.event_time,
-                "eventSource" => &mut top.event_source,
-                "eventName" => &mut top.event_name,
-                "eventType" => &mut top.event_type,
-                "awsRegion" => &mut top.region,
-                "recipientAccountId" => &mut top.recipient,
-                "userIdentity" | "UserIdentity" => &mut top.identity,
-                "userAgent" => &mut top.user_agent,
-                "sourceIPAddress" => &mut top.source_ip,
-                "errorCode" | "ErrorCode" => &mut top.error_code,
-                "errorMessage" | "ErrorMessage" => &mut top.error_message,
-                "requestParameters" | "RequestParameters" => &mut top.request,
-                "responseElements" | "ResponseElements" => &mut top.response,
-                "additionalEventData" | "AdditionalEventData" => &mut top.additional,
-                "serviceEventDetails" | "ServiceEventDetails" => &mut top.service_details,
-                "resources" | "Resources" => &mut top.resources,
-                "requestID" => &mut top.request_id,
-                "sharedEventID" => &mut top.shared_event_id,
-                "addendum" => &mut top.addendum,
-                "omitted" => &mut top.omitted,
-                _ => continue,
-            };
-            *field = member;
+        let mut found = [Member::ABSENT; TOP_LEVEL];
+        for member in record.members() {
+            let spelled = member.spelled();
+            if let Some(place) = found.get_mut(spelled.name.number())
+                && (spelled.is_exact || is_capitalised(member.key(), spelled.name))
+            {
+                *place = member.value();
+            }
         }
-        Some(top)
+        let at = |name: Name| found[name.number()];
+        Some(Self {
+            event_id: at(name!("eventID")),
+            event_time: at(name!("eventTime")),
+            event_source: at(name!("eventSource")),
+            event_name: at(name!("eventName")),
+            event_type: at(name!("eventType")),
+            region: at(name!("awsRegion")),
+            recipient: at(name!("recipientAccountId")),
+            identity: at(name!("userIdentity")),
+            user_agent: at(name!("userAgent")),
+            source_ip: at(name!("sourceIPAddress")),
+            error_code: at(name!("errorCode")),
+            error_message: at(name!("errorMessage")),
+            request: at(name!("requestParameters")),
+            response: at(name!("responseElements")),
+            additional: at(name!("additionalEventData")),
+            service_details: at(name!("serviceEventDetails")),
+            resources: at(name!("resources")),
+            request_id: at(name!("requestID")),
+            shared_event_id: at(name!("sharedEventID")),
+            addendum: at(name!("addendum")),
+            omitted: at(name!("omitted")),
+        })
     }
 
     fn is_omitting(&self) -> bool {
         [
             self.omitted,
-            self.request.get("omitted"),
-            self.response.get("omitted"),
-            self.additional.get("omitted"),
+            self.request.get(name!("omitted")),
+            self.response.get(name!("omitted")),
+            self.additional.get(name!("omitted")),
         ]
         .iter()
         .any(|member| member.flag() == Some(true))
     }
+}
+
+/// Whether a name of the top level is written as AWS's own samples write some: with a capital.
+fn is_capitalised(key: &str, name: Name) -> bool {
+    const CAPITALISED: [Name; 8] = names![
+        "userIdentity",
+        "errorCode",
+        "errorMessage",
+        "requestParameters",
+        "responseElements",
+        "additionalEventData",
+        "serviceEventDetails",
+        "resources",
+    ];
+    CAPITALISED.contains(&name)
+        && key.starts_with(|first: char| first.is_ascii_uppercase())
+        && key[1..] == name.spelling()[1..]
 }
 
 impl EventParser {
@@ -160,19 +161,22 @@ impl EventParser {
     /// # Errors
     /// When the bytes are no JSON, no CloudTrail record, or one without a time, a source or a name.
     pub fn parse(&mut self, raw: &[u8], origin: Origin) -> Result<Parsed, ParseError> {
-        self.digested.clear();
-        self.digested.extend_from_slice(&(raw.len() as u64).to_le_bytes());
-        self.digested.extend_from_slice(raw);
-        let digest = twox_hash::XxHash3_64::oneshot(&self.digested);
         let document = self.reader.read(raw)?;
-        read_record(&mut self.pool, &document, digest, origin)
+        read_record(&mut self.pool, &document, raw, origin)
     }
+}
+
+/// What a record without an id is called, in every release.
+fn id_from_bytes(raw: &[u8]) -> Id {
+    let mut hasher = XxHash3_64::default();
+    raw.hash(&mut hasher);
+    Id::new(&format!("no-event-id:{:016x}", hasher.finish()))
 }
 
 fn read_record(
     pool: &mut Pool,
     document: &Document<'_>,
-    digest: u64,
+    raw: &[u8],
     origin: Origin,
 ) -> Result<Parsed, ParseError> {
     let top = TopLevel::read(Member::root(document)).ok_or(ParseError::NotARecord("not a JSON object"))?;
@@ -215,7 +219,7 @@ fn read_record(
     Ok(Parsed::Relevant(Box::new(Event {
         event_id: match top.event_id.text() {
             Some(id) => Id::new(id),
-            None => Id::new(&format!("no-event-id:{digest:016x}")),
+            None => id_from_bytes(raw),
         },
         time,
         source,
@@ -229,10 +233,10 @@ fn read_record(
         source_ip: pool.repeated(Repeated::SourceIp, top.source_ip.text().unwrap_or_default()),
         error,
         omitted: top.is_omitting(),
-        amends: top.addendum.get("originalEventID").text().map(Id::new),
+        amends: top.addendum.get(name!("originalEventID")).text().map(|id| Box::new(Id::new(id))),
         detail,
         origin,
-        digest,
+        digest: XxHash3_64::oneshot(raw),
     })))
 }
 
@@ -271,16 +275,16 @@ fn read_detail(
         "ec2.amazonaws.com" => ec2::read(pool, top, name),
         "kms.amazonaws.com" => kms::read(pool, top, name, error),
         "autoscaling.amazonaws.com" => Some(Detail::AutoScalingTermination {
-            instance_id: pool.optional(top.request.get("instanceId").text()),
+            instance_id: pool.optional_passing(top.request.get(name!("instanceId")).text()),
         }),
         "eks.amazonaws.com" => {
             let key = top
                 .request
-                .get("encryptionConfig")
+                .get(name!("encryptionConfig"))
                 .items()
-                .find_map(|config| config.get("provider").get("keyArn").text())?;
+                .find_map(|config| config.get(name!("provider")).get(name!("keyArn")).text())?;
             Some(Detail::ClusterSecrets {
-                cluster: pool.optional(top.request.get_first(&["name", "clusterName"]).text()),
+                cluster: pool.optional(top.request.get_first(&names!["name", "clusterName"]).text()),
                 key: Some(pool.text(key)),
             })
         }
@@ -290,42 +294,46 @@ fn read_detail(
 }
 
 fn read_selectors(pool: &mut Pool, request: Member<'_>) -> EventSelectors {
-    let mut found =
-        EventSelectors { trail: pool.optional(request.get("trailName").text()), ..EventSelectors::default() };
-    let simple: Vec<_> = request.get("eventSelectors").items().collect();
+    let mut found = EventSelectors {
+        trail: pool.optional(request.get(name!("trailName")).text()),
+        ..EventSelectors::default()
+    };
+    let simple: Vec<_> = request.get(name!("eventSelectors")).items().collect();
     let management: Vec<_> = simple
         .iter()
-        .filter(|selector| selector.get("includeManagementEvents").flag() != Some(false))
+        .filter(|selector| selector.get(name!("includeManagementEvents")).flag() != Some(false))
         .collect();
     if !simple.is_empty() {
         found.no_management_events = management.is_empty();
         found.excludes_kms = !management.is_empty()
             && management.iter().all(|selector| {
-                let mut excluded = selector.get("excludeManagementEventSources").items();
+                let mut excluded = selector.get(name!("excludeManagementEventSources")).items();
                 excluded.any(|source| source.text() == Some("kms.amazonaws.com"))
             });
         found.write_only = !management.is_empty()
-            && management.iter().all(|selector| selector.get("readWriteType").text() == Some("WriteOnly"));
+            && management
+                .iter()
+                .all(|selector| selector.get(name!("readWriteType")).text() == Some("WriteOnly"));
     }
-    let advanced: Vec<_> = request.get("advancedEventSelectors").items().collect();
+    let advanced: Vec<_> = request.get(name!("advancedEventSelectors")).items().collect();
     if !advanced.is_empty() {
-        let field = |selector: &Member<'_>, name: &str, test: &str, value: &str| {
-            selector.get("fieldSelectors").items().any(|field| {
-                field.get("field").text() == Some(name)
+        let field = |selector: &Member<'_>, name: &str, test: Name, value: &str| {
+            selector.get(name!("fieldSelectors")).items().any(|field| {
+                field.get(name!("field")).text() == Some(name)
                     && field.get(test).items().any(|item| item.text() == Some(value))
             })
         };
         let management: Vec<_> = advanced
             .iter()
-            .filter(|selector| field(selector, "eventCategory", "equals", "Management"))
+            .filter(|selector| field(selector, "eventCategory", name!("equals"), "Management"))
             .collect();
         found.no_management_events = management.is_empty();
         found.excludes_kms = !management.is_empty()
             && management
                 .iter()
-                .all(|selector| field(selector, "eventSource", "notEquals", "kms.amazonaws.com"));
+                .all(|selector| field(selector, "eventSource", name!("notEquals"), "kms.amazonaws.com"));
         found.write_only = !management.is_empty()
-            && management.iter().all(|selector| field(selector, "readOnly", "equals", "false"));
+            && management.iter().all(|selector| field(selector, "readOnly", name!("equals"), "false"));
     }
     found
 }

@@ -2,12 +2,13 @@
 //!
 //! Borrowed text comes in, a shared copy goes out: the same one as before, if it was seen lately. Each text
 //! has one slot, and the last to use a slot keeps it, so that the pool never grows, is never rebuilt, and
-//! stays in the processor's cache whatever the records hold. Sharing saves memory and decides nothing: two
-//! events may hold equal texts that are not the same.
+//! stays in the processor's cache whatever the records hold. Ids that only the records around one launch name
+//! have few slots of their own: many slots would be full of texts that never come again and, when they lose their
+//! slot at last, have left the cache. Sharing saves memory and decides nothing: two events may hold equal texts
+//! that are not the same.
 
 use std::borrow::Cow;
 use std::hash::{BuildHasher, Hasher};
-use std::hint::black_box;
 use std::sync::Arc;
 
 use hashbrown::DefaultHashBuilder;
@@ -15,8 +16,9 @@ use hashbrown::DefaultHashBuilder;
 use super::identity::IdentityTexts;
 use crate::event::{Identity, RELEVANCE_TABLE, Text};
 
-const TEXT_SLOTS: usize = 1 << 12;
-const IDENTITY_SLOTS: usize = 1 << 10;
+const TEXT_SLOTS: usize = 1 << 10;
+const PASSING_SLOTS: usize = 1 << 8;
+const IDENTITY_SLOTS: usize = 1 << 7;
 
 /// Members that often say the same in record after record.
 #[derive(Clone, Copy)]
@@ -33,34 +35,10 @@ struct Slot<T> {
     value: Option<T>,
 }
 
-/// What has lost its slot, a short while before it is let go.
-///
-/// Letting go of a text that others hold counts it down, and a text that was not seen for long is in no cache: the
-/// count is asked for when the slot is lost, and has arrived when it is counted down.
-struct Leaving<T: ?Sized> {
-    values: [Option<Arc<T>>; LEAVING],
-    next: usize,
-}
-
-const LEAVING: usize = 16;
-
-impl<T: ?Sized> Leaving<T> {
-    const NONE: Self = Self { values: [const { None }; LEAVING], next: 0 };
-
-    fn take(&mut self, value: Option<Arc<T>>) {
-        if let Some(value) = value {
-            black_box(Arc::strong_count(&value));
-            self.values[self.next] = Some(value);
-            self.next = (self.next + 1) % LEAVING;
-        }
-    }
-}
-
 pub(super) struct Pool {
     hasher: DefaultHashBuilder,
-    leaving_texts: Leaving<str>,
-    leaving_identities: Leaving<Identity>,
     texts: Box<[Slot<Text>]>,
+    passing: Box<[Slot<Text>]>,
     /// What each [`Repeated`] member said last.
     last: [Option<Text>; 4],
     identities: Box<[Slot<SeenIdentity>]>,
@@ -78,9 +56,8 @@ impl Default for Pool {
     fn default() -> Self {
         Self {
             hasher: DefaultHashBuilder::default(),
-            leaving_texts: Leaving::NONE,
-            leaving_identities: Leaving::NONE,
             texts: empty_slots(TEXT_SLOTS),
+            passing: empty_slots(PASSING_SLOTS),
             last: [const { None }; 4],
             identities: empty_slots(IDENTITY_SLOTS),
             names: RELEVANCE_TABLE
@@ -101,22 +78,31 @@ fn slot_and_tag(hash: u64, count: usize) -> (usize, u32) {
     (u32::from_le_bytes([a, b, c, d]) as usize & (count - 1), u32::from_le_bytes([e, f, g, h]))
 }
 
+fn shared(hasher: &DefaultHashBuilder, slots: &mut [Slot<Text>], text: &str) -> Text {
+    let mut hasher = hasher.build_hasher();
+    hasher.write(text.as_bytes());
+    let (slot, tag) = slot_and_tag(hasher.finish(), slots.len());
+    let slot = &mut slots[slot];
+    if slot.tag == tag
+        && let Some(known) = &slot.value
+        && **known == *text
+    {
+        return known.clone();
+    }
+    let text: Text = text.into();
+    *slot = Slot { tag, value: Some(text.clone()) };
+    text
+}
+
 impl Pool {
+    /// A text that any record may hold: of a role, a key, an image, an instance type.
     pub(super) fn text(&mut self, text: &str) -> Text {
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write(text.as_bytes());
-        let (slot, tag) = slot_and_tag(hasher.finish(), TEXT_SLOTS);
-        let slot = &mut self.texts[slot];
-        if slot.tag == tag
-            && let Some(known) = &slot.value
-            && **known == *text
-        {
-            return known.clone();
-        }
-        let text: Text = text.into();
-        slot.tag = tag;
-        self.leaving_texts.take(slot.value.replace(text.clone()));
-        text
+        shared(&self.hasher, &mut self.texts, text)
+    }
+
+    /// A text that only the records around one launch hold: of an instance, a volume, a fleet.
+    pub(super) fn passing(&mut self, text: &str) -> Text {
+        shared(&self.hasher, &mut self.passing, text)
     }
 
     /// The same as [`Self::text`], quicker if `member` said the same last time.
@@ -133,6 +119,10 @@ impl Pool {
 
     pub(super) fn optional(&mut self, text: Option<&str>) -> Option<Text> {
         text.map(|text| self.text(text))
+    }
+
+    pub(super) fn optional_passing(&mut self, text: Option<&str>) -> Option<Text> {
+        text.map(|text| self.passing(text))
     }
 
     pub(super) fn written(&mut self, text: Option<Cow<'_, str>>) -> Option<Text> {
@@ -160,8 +150,7 @@ impl Pool {
         }
         let identity = Arc::new(texts.identity(self));
         let seen = SeenIdentity { identity: identity.clone(), has_issuer: texts.issuer.is_some() };
-        let before = std::mem::replace(&mut self.identities[slot], Slot { tag, value: Some(seen) });
-        self.leaving_identities.take(before.value.map(|seen| seen.identity));
+        self.identities[slot] = Slot { tag, value: Some(seen) };
         identity
     }
 }
@@ -175,13 +164,15 @@ mod tests {
     #[test]
     fn a_text_seen_lately_is_shared_and_many_others_take_nothing_away_but_sharing() {
         let mut pool = Pool::default();
-        let one = pool.text("vol-0aaaaaaaaaaaaaaaa");
-        assert!(Arc::ptr_eq(&one, &pool.text("vol-0aaaaaaaaaaaaaaaa")));
-        for number in 0..TEXT_SLOTS * 4 {
-            let text = format!("vol-{number:017x}");
-            assert_eq!(*pool.text(&text), *text);
+        for take in [Pool::text, Pool::passing] {
+            let one = take(&mut pool, "vol-0aaaaaaaaaaaaaaaa");
+            assert!(Arc::ptr_eq(&one, &take(&mut pool, "vol-0aaaaaaaaaaaaaaaa")));
+            for number in 0..TEXT_SLOTS * 4 {
+                let text = format!("vol-{number:017x}");
+                assert_eq!(*take(&mut pool, &text), *text);
+            }
+            assert_eq!(one, take(&mut pool, "vol-0aaaaaaaaaaaaaaaa"));
+            assert_eq!(&*take(&mut pool, ""), "");
         }
-        assert_eq!(one, pool.text("vol-0aaaaaaaaaaaaaaaa"));
-        assert_eq!(&*pool.text(""), "");
     }
 }

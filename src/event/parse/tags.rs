@@ -2,6 +2,7 @@
 
 use super::Pool;
 use super::member::Member;
+use super::name::{name, names};
 use crate::event::NodeTags;
 
 /// Cluster name candidates, best first.
@@ -25,8 +26,8 @@ pub(super) fn read_specifications(pool: &mut Pool, specifications: Member<'_>) -
     let mut lists: Vec<_> = specifications
         .items()
         .map(|specification| {
-            let is_instance = specification.get("resourceType").text() == Some("instance");
-            (!is_instance, specification.get_list(&["tag", "tags", "tagSet"]))
+            let is_instance = specification.get(name!("resourceType")).text() == Some("instance");
+            (!is_instance, specification.get_list(&names!["tag", "tags", "tagSet"]))
         })
         .collect();
     lists.sort_by_key(|(is_other, _)| *is_other);
@@ -39,7 +40,7 @@ pub(super) fn read_specifications(pool: &mut Pool, specifications: Member<'_>) -
 fn read_into(pool: &mut Pool, tags: &mut NodeTags, lists: &[Member<'_>]) {
     let mut cluster = Cluster::default();
     for tag in lists.iter().flat_map(|list| list.items()) {
-        let [key, value] = tag.get_each(["key", "value"]);
+        let [key, value] = tag.get_each(names!["key", "value"]);
         let Some(key) = key.text() else {
             continue;
         };
@@ -73,7 +74,8 @@ fn read_into(pool: &mut Pool, tags: &mut NodeTags, lists: &[Member<'_>]) {
             _ => continue,
         };
         if field.is_none() {
-            *field = pool.written(value);
+            let is_passing = matches!(key, "Name" | "karpenter.sh/nodeclaim" | "aws:ec2:fleet-id");
+            *field = if is_passing { pool.optional_passing(value.as_deref()) } else { pool.written(value) };
         }
     }
     tags.cluster = pool.written(cluster.eks.or(cluster.owned).or(cluster.managed_by));

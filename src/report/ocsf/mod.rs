@@ -6,6 +6,7 @@
 
 mod resources;
 
+use std::borrow::Cow;
 use std::io::{self, BufWriter, Write};
 use std::net::IpAddr;
 
@@ -142,7 +143,7 @@ struct User<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     uid: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    uid_alt: Option<&'a str>,
+    uid_alt: Option<Cow<'a, str>>,
     type_id: u32,
     #[serde(rename = "type")]
     kind: &'static str,
@@ -364,7 +365,7 @@ fn actor(identity: &Identity) -> Actor<'_> {
         user: User {
             name: super::abbreviate::short_principal(principal),
             uid: identity.arn.as_deref(),
-            uid_alt: identity.principal_id.as_deref(),
+            uid_alt: identity.principal_id(),
             type_id,
             kind,
             account: identity.account_id.as_deref().map(Account::aws),

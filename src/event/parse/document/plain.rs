@@ -4,23 +4,20 @@
 //! escape, a number that is no short integer, deep nesting, or text that is no JSON. So
 //! what comes out is always right, and whoever gets nothing asks simd-json.
 
-use super::{Entry, Kind};
+use super::{Entry, Kind, Parts, Spelled};
 
 /// Deeper nesting is unusual.
 const DEPTH_MAX: usize = 32;
 /// Longer numbers are unusual; all of up to so many digits fit into 64 bits with a sign.
 const DIGITS_MAX: usize = 18;
 
-/// Reads `raw` into `entries`; gives it as text. `quotes` is a buffer to use again.
-pub(super) fn read<'a>(raw: &'a [u8], entries: &mut Vec<Entry>, quotes: &mut Vec<u64>) -> Option<&'a str> {
+/// Gives `raw` as text if nothing about its characters is unusual, and finds its quotes.
+pub(super) fn prepare<'a>(raw: &'a [u8], quotes: &mut Vec<u64>) -> Option<&'a str> {
     if raw.len() >= u32::MAX as usize || !is_ordinary(raw) {
         return None;
     }
-    let text = std::str::from_utf8(raw).ok()?;
-    entries.clear();
     find_quotes(raw, quotes);
-    let quotes = Quotes { blocks: quotes, at: 0, block: 0 };
-    read_values(raw, quotes, entries).map(|()| text)
+    std::str::from_utf8(raw).ok()
 }
 
 /// Whether no byte is a backslash or a control character.
@@ -63,8 +60,9 @@ fn quotes_in(block: &[u8; 64]) -> u64 {
     u64::from_le_bytes(sums)
 }
 
-/// The quotes of a record, one after another. As none is escaped, they open and close strings by turns.
-struct Quotes<'q> {
+/// The quotes of a record that was [prepared](prepare). As none is escaped, they open and close strings by turns.
+#[derive(Clone, Copy)]
+pub(super) struct Quotes<'q> {
     blocks: &'q [u64],
     /// What is left of the block at hand.
     block: u64,
@@ -72,7 +70,24 @@ struct Quotes<'q> {
     at: usize,
 }
 
-impl Quotes<'_> {
+impl<'q> Quotes<'q> {
+    /// From what [`prepare`] found.
+    pub(super) fn new(blocks: &'q [u64]) -> Self {
+        Self { blocks, at: 0, block: 0 }
+    }
+
+    /// The position of the first quote that is at `at` or behind.
+    #[inline(always)]
+    pub(super) fn next_from(&self, at: usize) -> Option<usize> {
+        let mut block = at / 64;
+        let mut bits = self.blocks.get(block)? & (u64::MAX << (at % 64));
+        while bits == 0 {
+            block += 1;
+            bits = *self.blocks.get(block)?;
+        }
+        Some(block * 64 + bits.trailing_zeros() as usize)
+    }
+
     /// The position of the next quote.
     #[inline(always)]
     fn next(&mut self) -> Option<usize> {
@@ -85,102 +100,119 @@ impl Quotes<'_> {
         Some((self.at - 1) * 64 + bit)
     }
 
-    /// Beginning and end of the string whose opening quote is at `at`.
+    /// Beginning and end of the string whose opening quote is at `at`. Everything before `at` was read, and all its
+    /// quotes were asked for.
     #[inline(always)]
     fn string(&mut self, at: usize) -> Option<(usize, usize)> {
-        if self.next()? != at {
-            return None;
-        }
+        self.next()?;
         Some((at + 1, self.next()?))
     }
 }
 
-/// What is open around a value.
+/// An array or object that is open.
+#[derive(Clone, Copy)]
 struct Open {
-    /// Entries of the arrays and objects, outermost first.
-    containers: [(u32, bool); DEPTH_MAX],
-    depth: usize,
+    entry: u32,
+    is_object: bool,
 }
 
-fn read_values(text: &[u8], mut quotes: Quotes<'_>, entries: &mut Vec<Entry>) -> Option<()> {
-    let mut open = Open { containers: [(0, false); DEPTH_MAX], depth: 0 };
-    let (mut at, mut key) = (0, (0, 0));
+/// A member's name, and where it stands.
+type Key = (Spelled, usize, usize);
+
+const NO_KEY: Key = (Spelled::UNNAMED, 0, 0);
+
+/// Reads a record that was [prepared](prepare).
+pub(super) fn read(text: &[u8], mut quotes: Quotes<'_>, parts: &mut Parts) -> Option<()> {
+    parts.clear();
+    // What is open around the innermost array or object, outermost first.
+    let mut around = [Open { entry: 0, is_object: false }; DEPTH_MAX];
+    let mut depth = 0;
+    let mut innermost = around[0];
+    let (mut at, mut key) = (0, NO_KEY);
     loop {
         let first = *text.get(at)?;
         match first {
             b'"' => {
                 let (start, end) = quotes.string(at)?;
-                push(entries, Kind::Text, key, (start, end));
+                push_value(parts, Kind::Text, key, (start, end));
                 at = end + 1;
             }
             b'{' | b'[' => {
                 at += 1;
                 let is_object = first == b'{';
-                let container = entries.len() as u32;
-                push(entries, if is_object { Kind::Object } else { Kind::Array }, key, (0, 0));
+                let entry = parts.entries.len() as u32;
+                push(parts, if is_object { Kind::Object } else { Kind::Array }, key);
                 // The closing brackets stand two behind the opening ones.
                 if text.get(at) != Some(&(first + 2)) {
-                    *open.containers.get_mut(open.depth)? = (container, is_object);
-                    open.depth += 1;
-                    key = if is_object { key_at(text, &mut quotes, &mut at)? } else { (0, 0) };
+                    *around.get_mut(depth)? = innermost;
+                    depth += 1;
+                    innermost = Open { entry, is_object };
+                    key = if is_object { key_at(text, &mut quotes, &mut at)? } else { NO_KEY };
                     continue;
                 }
                 at += 1;
             }
             b'-' | b'0'..=b'9' => {
                 let end = integer_end(text, at)?;
-                push(entries, Kind::Integer, key, (at, end));
+                push_value(parts, Kind::Integer, key, (at, end));
                 at = end;
             }
             _ => {
                 let (kind, length) = word(&text[at..])?;
-                push(entries, kind, key, (0, 0));
+                push(parts, kind, key);
                 at += length;
             }
         }
         // Behind a value: the ends of what it is in, then the next one.
         loop {
-            let Some(around) = open.depth.checked_sub(1) else {
+            if depth == 0 {
                 return (at == text.len()).then_some(());
-            };
-            let (container, is_object) = open.containers[around];
+            }
             let next = *text.get(at)?;
             at += 1;
             if next == b',' {
-                key = if is_object { key_at(text, &mut quotes, &mut at)? } else { (0, 0) };
+                key = if innermost.is_object { key_at(text, &mut quotes, &mut at)? } else { NO_KEY };
                 break;
             }
-            if next != if is_object { b'}' } else { b']' } {
+            if next != if innermost.is_object { b'}' } else { b']' } {
                 return None;
             }
-            entries[container as usize].next = entries.len() as u32;
-            open.depth = around;
+            parts.entries[innermost.entry as usize].next = parts.entries.len() as u32;
+            depth -= 1;
+            innermost = around[depth];
         }
     }
 }
 
 /// Lengths are below 4 Gi here, and so is the number of entries.
 #[inline(always)]
-fn push(entries: &mut Vec<Entry>, kind: Kind, key: (usize, usize), text: (usize, usize)) {
-    entries.push(Entry {
-        kind,
-        key_start: key.0 as u32,
-        key_end: key.1 as u32,
-        start: text.0 as u32,
-        end: text.1 as u32,
-        next: entries.len() as u32 + 1,
-    });
+fn push(parts: &mut Parts, kind: Kind, key: Key) {
+    let next = parts.entries.len() as u32 + 1;
+    let (name, key_start, key_end) = (key.0, key.1 as u32, key.2 as u32);
+    parts.entries.push(Entry { kind, name, key_start, key_end, value: Entry::NO_VALUE, next });
+}
+
+/// Pushes a text or number that stands at `place`.
+#[inline(always)]
+fn push_value(parts: &mut Parts, kind: Kind, key: Key, place: (usize, usize)) {
+    let next = parts.entries.len() as u32 + 1;
+    let (name, key_start, key_end) = (key.0, key.1 as u32, key.2 as u32);
+    parts.entries.push(Entry { kind, name, key_start, key_end, value: parts.values.len() as u32, next });
+    parts.values.push((place.0 as u32, place.1 as u32));
 }
 
 /// The member's name at `at`, which moves behind its colon.
 #[inline(always)]
-fn key_at(text: &[u8], quotes: &mut Quotes<'_>, at: &mut usize) -> Option<(usize, usize)> {
+fn key_at(text: &[u8], quotes: &mut Quotes<'_>, at: &mut usize) -> Option<Key> {
+    if text.get(*at) != Some(&b'"') {
+        return None;
+    }
     let (start, end) = quotes.string(*at)?;
     if text.get(end + 1) != Some(&b':') {
         return None;
     }
     *at = end + 2;
-    Some((start, end))
+    Some((Spelled::find(&text[start..end]), start, end))
 }
 
 /// What `null`, `true` or `false` at the text's start means, and its length.
@@ -196,7 +228,7 @@ fn word(text: &[u8]) -> Option<(Kind, usize)> {
 }
 
 /// The position behind the integer at `at`; nothing, if it is another number or written as no JSON number is.
-fn integer_end(text: &[u8], at: usize) -> Option<usize> {
+pub(super) fn integer_end(text: &[u8], at: usize) -> Option<usize> {
     let start = at + usize::from(text[at] == b'-');
     let digits = text[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     let is_plain = match digits {
