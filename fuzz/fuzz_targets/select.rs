@@ -1,8 +1,8 @@
 //! Bytes of one object -> `archive::read`.
 //!
 //! Whatever the bytes are: no panic, every record has one fate, and the same bytes plain, compressed, in small
-//! reads and without a known size give the same. Lines that are records, put into each container, must give exactly
-//! the events that a full parse of each line gives.
+//! reads, in windows and without a known size give the same. Lines that are records, put into each container,
+//! must give exactly the events that a full parse of each line gives.
 
 #![no_main]
 
@@ -16,9 +16,15 @@ use libfuzzer_sys::fuzz_target;
 
 /// Small, so that records beyond it are met too.
 const RECORD_BYTES_MAX: usize = 4096;
+/// The reader takes that much of an object of unknown size before anything passes through its window.
+const FIRST_BYTES: usize = 64 << 10;
 
 fuzz_target!(|bytes: &[u8]| {
     same_in_every_wrapping(bytes);
+    // A byte order mark is one at the beginning only.
+    if bytes.first().is_some_and(u8::is_ascii) && !is_compressed(bytes) {
+        same_in_windows(bytes);
+    }
     let records: Vec<&str> =
         std::str::from_utf8(bytes).unwrap_or_default().lines().filter(|line| is_record(line)).collect();
     if !records.is_empty() {
@@ -41,6 +47,19 @@ fn same_in_every_wrapping(bytes: &[u8]) {
             assert_eq!(counted(&wrapped.coverage), counted(&plain.coverage), "{uri:?}");
             assert_eq!(indexes(&wrapped), indexes(&plain), "{uri:?}");
         }
+    }
+}
+
+/// What is large passes through a window, and its values are cut by the window's borders: white space makes it so.
+fn same_in_windows(bytes: &[u8]) {
+    let mut text = vec![b' '; FIRST_BYTES];
+    text.extend(bytes);
+    let whole = read_one(SourceObject::memory("a.json", text.clone()));
+    for jobs in [1, 2] {
+        let trickled = SourceObject::remote("a.json", None, Arc::new(Trickle(text.clone())));
+        let windowed = read_with(trickled, jobs);
+        assert_eq!(counted(&windowed.coverage), counted(&whole.coverage), "{:?}", windowed.coverage.losses);
+        assert_eq!(indexes(&windowed), indexes(&whole), "{:?}", windowed.coverage.losses);
     }
 }
 
@@ -89,7 +108,12 @@ fn is_record(line: &str) -> bool {
 }
 
 fn read_one(object: SourceObject) -> Reading {
-    let options = ReadOptions { jobs: 1, record_bytes_max: RECORD_BYTES_MAX };
+    read_with(object, 1)
+}
+
+/// With two jobs, a large object is inflated on a thread of its own.
+fn read_with(object: SourceObject, jobs: usize) -> Reading {
+    let options = ReadOptions { jobs, record_bytes_max: RECORD_BYTES_MAX };
     let reading = read(&[object], &options, &Quiet);
     let Coverage { objects, records, losses, .. } = &reading.coverage;
     assert!(records.balance(), "{records:?}");

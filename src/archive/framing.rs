@@ -7,10 +7,12 @@
 
 mod heads;
 
-use memchr::{memchr, memchr2, memmem};
+use memchr::{memchr, memchr2};
 
 pub(super) use self::heads::container_member;
-use self::heads::{Prefix, TIME_PREFIX_BYTES_MAX, array_member, container_head, time_prefix};
+use self::heads::{
+    Prefix, TIME_PREFIX_BYTES_MAX, array_member, container_head, time_prefix, value_behind_damage,
+};
 
 use super::blocks::Backend;
 use super::scan::{Scanned, Scanner};
@@ -40,6 +42,11 @@ pub(super) trait ValueSink {
     /// An array that holds records by its name.
     fn container(&mut self);
 }
+
+/// How far elements are looked for behind one that has no end. Longer ones take the slow way.
+const ENDLESS_BYTES_MAX: usize = 4 << 10;
+/// How far behind an error a damaged object is still searched for an array of records.
+const DAMAGED_BYTES_MAX: usize = 512;
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +101,9 @@ pub(super) struct Framing {
     newline: u64,
     /// Offset of the last error that the grammar gave, lest one error be met once per line.
     last_error: Option<u64>,
+    /// An element was looked for up to this offset, and has no end: those before it are not looked for as far, lest
+    /// the text be searched once per element.
+    endless: u64,
 }
 
 /// How far the window was read.
@@ -113,6 +123,7 @@ impl Framing {
             value_bytes_max,
             newline: 0,
             last_error: None,
+            endless: 0,
         }
     }
 
@@ -121,6 +132,7 @@ impl Framing {
         self.state = State::Between;
         self.newline = 0;
         self.last_error = None;
+        self.endless = 0;
     }
 
     /// Begins with the elements of an array that is the member of an object.
@@ -271,7 +283,14 @@ impl Framing {
             sink.object(text, at, end, window.offset_of(at), None);
             return Step::At(end);
         }
-        if let Some(inside) = container_member(&text[at..]) {
+        let reach = match extent {
+            Extent::Invalid(error) => error.saturating_add(DAMAGED_BYTES_MAX),
+            _ => text.len(),
+        };
+        if reach > text.len() && !window.is_last {
+            return Step::More(at);
+        }
+        if let Some(inside) = container_member(&text[at..reach.min(text.len())]) {
             return self.enter(at + inside, sink);
         }
         let error = match extent {
@@ -340,8 +359,12 @@ impl Framing {
                 None => return Step::At(at),
                 Some(_) => return self.odd_element(window, at, then, sink),
             }
-            let scanned = self.scanner.object(text, at, text.len());
-            let Some(end) = scanned.end() else { return self.odd_element(window, at, then, sink) };
+            let is_behind_damage = window.offset_of(at) < self.endless;
+            let limit = if is_behind_damage { at + ENDLESS_BYTES_MAX } else { text.len() };
+            let scanned = self.scanner.object(text, at, limit);
+            let Some(end) = scanned.end().filter(|end| *end <= limit) else {
+                return self.odd_element(window, at, then, sink);
+            };
             if end - at > self.value_bytes_max {
                 return self.oversize(window, at, then, sink);
             }
@@ -366,8 +389,14 @@ impl Framing {
         let text = window.text;
         let offset = window.offset_of(at);
         let is_oversize = text.len() - at > self.value_bytes_max;
-        if text[at] == b'{' && !window.is_last && !is_oversize {
-            return Step::More(at);
+        if text[at] == b'{' {
+            let was_looked_for = offset < self.endless && text.len() - at >= ENDLESS_BYTES_MAX;
+            if !window.is_last && !is_oversize && !was_looked_for {
+                return Step::More(at);
+            }
+            if offset >= self.endless {
+                self.endless = window.offset_of(text.len());
+            }
         }
         match extent(text, at) {
             // The end of a number is only known from what follows it.
@@ -457,21 +486,8 @@ impl Framing {
     /// Looks for a place where a value surely begins: a line that begins with a bracket or a time, or, inside
     /// an array, CloudTrail's own first member.
     fn seek(&mut self, window: &Window<'_>, at: usize, then: After) -> Step {
-        const FIRST_MEMBER: &[u8] = b",{\"eventVersion\":";
         let text = &window.text[at..];
-        let in_array = matches!(then, After::Elements { .. });
-        let line = memchr::memchr_iter(b'\n', text).find(|newline| match text.get(newline + 1) {
-            Some(b'{') => true,
-            Some(b'[') => !in_array,
-            Some(b'0'..=b'9') => !in_array && matches!(time_prefix(&text[newline + 1..]), Prefix::Before(_)),
-            _ => false,
-        });
-        let member = if in_array { memmem::find(text, FIRST_MEMBER) } else { None };
-        let found = match (line, member) {
-            (Some(line), Some(member)) => Some(line.min(member)),
-            (line, member) => line.or(member),
-        };
-        match found {
+        match value_behind_damage(text, matches!(then, After::Elements { .. })) {
             Some(found) => {
                 self.state = then.into();
                 Step::At(at + found + 1)

@@ -88,12 +88,29 @@ impl Scanner {
     /// An end beyond `limit` is not looked for, but may be found.
     #[inline]
     pub(super) fn object(&mut self, text: &[u8], at: usize, limit: usize) -> &Scanned {
-        if self.found.get(self.next).is_some_and(|found| found.start == at && found.end.is_some()) {
+        if self.is_next(at) {
             self.next += 1;
         } else {
-            self.survey_object(text, at, limit);
+            self.pass_over(at);
+            if self.is_next(at) {
+                self.next += 1;
+            } else {
+                self.survey_object(text, at, limit);
+            }
         }
         &self.found[self.next - 1]
+    }
+
+    /// Whether the next object found ahead begins at `at`, and has an end.
+    #[inline]
+    fn is_next(&self, at: usize) -> bool {
+        self.found.get(self.next).is_some_and(|found| found.start == at && found.end.is_some())
+    }
+
+    /// Passes over objects that stand before `at`, which are part of something else there.
+    fn pass_over(&mut self, at: usize) {
+        let before = |found: &&Scanned| found.end().is_some_and(|end| end <= at);
+        self.next += self.found[self.next..].iter().take_while(before).count();
     }
 
     /// Surveys text until the object that begins at `at` is the first one found, and given out.

@@ -581,6 +581,11 @@ fn text_that_would_be_read_over_and_over_is_read_in_linear_time() {
         format!("[{}", "{},".repeat(megabyte / 3)),
         "2026-03-02T10:00:00Z ".repeat(megabyte / 21),
         "2026-03-02T10:00:00Z {".repeat(megabyte / 22),
+        format!("{{\"Records\":[{}", "{\"eventVersion\":{,".repeat(megabyte / 18)),
+        format!("{{\"Records\":[{}", "{\"eventVersion\":\"1,".repeat(megabyte / 19)),
+        format!("{{\"Records\":[{}", "\n{\"a\":{,".repeat(megabyte / 8)),
+        format!("{{\"Records\":[{}", "\n{\"a\":\"1,".repeat(megabyte / 9)),
+        "{\"eventVersion\":{\n".repeat(megabyte / 18),
     ];
     for text in texts {
         let (_, coverage) = read_bytes("a.json", text.as_bytes());

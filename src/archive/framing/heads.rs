@@ -3,12 +3,15 @@
 //! The text of an object or a line comes in; where its records or its JSON begin goes out, if it is one of
 //! the shapes known. Text may be cut off anywhere.
 
-use memchr::memchr2;
+use memchr::{memchr_iter, memchr2, memmem};
 
 use crate::archive::structure::{Members, is_container_key, skip_whitespace};
 
 /// Longest time and stream name before the JSON of an exported CloudWatch Logs line.
 pub(super) const TIME_PREFIX_BYTES_MAX: usize = 640;
+
+/// How far a value is sought at first behind damage.
+const SEEK_BYTES_FIRST: usize = 256;
 
 pub(super) enum Prefix {
     /// The object begins this many bytes further on.
@@ -66,5 +69,34 @@ pub(in crate::archive) fn container_member(object: &[u8]) -> Option<usize> {
             return Some(value_at + 1);
         }
         members.skip_value()?;
+    }
+}
+
+/// What stands before the first place where a value surely begins: the newline before a line that begins with a
+/// bracket or a time, or, inside an array, the comma before CloudTrail's own first member.
+pub(super) fn value_behind_damage(text: &[u8], in_array: bool) -> Option<usize> {
+    const FIRST_MEMBER: &[u8] = b",{\"eventVersion\":";
+    let is_value_at = |at: usize| match text.get(at) {
+        Some(b'{') => true,
+        Some(b'[') => !in_array,
+        Some(b'0'..=b'9') => !in_array && matches!(time_prefix(&text[at..]), Prefix::Before(_)),
+        _ => false,
+    };
+    let find = |start: usize, end: usize| {
+        let line = memchr_iter(b'\n', &text[start..end])
+            .map(|found| start + found)
+            .find(|newline| is_value_at(newline + 1));
+        let end = line.unwrap_or(end).saturating_add(FIRST_MEMBER.len() - 1).min(text.len());
+        let member = if in_array { memmem::find(&text[start..end], FIRST_MEMBER) } else { None };
+        member.map(|found| start + found).or(line)
+    };
+    // One kind may be near where the other is nowhere: neither is searched for much farther than the other.
+    let (mut start, mut end) = (0, text.len().min(SEEK_BYTES_FIRST));
+    loop {
+        let found = find(start, end);
+        if found.is_some() || end == text.len() {
+            return found;
+        }
+        (start, end) = (end, end.saturating_mul(2).min(text.len()));
     }
 }
