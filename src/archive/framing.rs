@@ -11,7 +11,8 @@ use memchr::{memchr, memchr2};
 
 pub(super) use self::heads::container_member;
 use self::heads::{
-    Prefix, TIME_PREFIX_BYTES_MAX, array_member, container_head, time_prefix, value_behind_damage,
+    Prefix, TIME_PREFIX_BYTES_MAX, array_member, container_head, is_end_of_element, time_prefix,
+    value_behind_damage,
 };
 
 use super::blocks::Backend;
@@ -55,6 +56,8 @@ enum State {
     Between,
     /// In an array, between its elements; `in_object` if it is the member of an object.
     Elements { in_object: bool },
+    /// Behind an element of an array that is damaged, and may have seemed to end early.
+    Doubt { in_object: bool },
     /// Behind the array of an object, among its further members.
     Members,
     /// In a value that is too large or of no interest.
@@ -156,6 +159,7 @@ impl Framing {
             let step = match self.state {
                 State::Between => self.between(&window, at, sink),
                 State::Elements { in_object } => self.element(&window, at, in_object, sink),
+                State::Doubt { in_object } => self.doubt(&window, at, After::Elements { in_object }),
                 State::Members => self.member(&window, at, sink),
                 State::Skip { skip, then } => self.skip(&window, at, skip, then),
                 State::Seek { then } => self.seek(&window, at, then),
@@ -183,7 +187,7 @@ impl Framing {
         let end = window.offset_of(window.text.len());
         match self.state {
             State::Between | State::Stopped | State::Seek { then: After::Between } => {}
-            State::Elements { .. } => {
+            State::Elements { .. } | State::Doubt { .. } => {
                 sink.fault(LossKind::TruncatedJson, end, "the text ends inside an array of records");
             }
             State::Members | State::Skip { .. } => {
@@ -371,11 +375,21 @@ impl Framing {
             let is_sound = sink.object(text, at, end, window.offset_of(at), Some(scanned));
             at = end;
             // A damaged record may seem to end early; what follows then is still part of it.
-            if !is_sound && !is_end_of_element(&text[at..]) {
-                self.state = State::Seek { then };
-                return Step::At(at);
+            if !is_sound {
+                self.state = State::Doubt { in_object };
+                return self.doubt(window, at, then);
             }
         }
+    }
+
+    /// Behind a damaged element: whether the array goes on here.
+    fn doubt(&mut self, window: &Window<'_>, at: usize, then: After) -> Step {
+        match is_end_of_element(&window.text[at..]) {
+            Some(false) => self.state = State::Seek { then },
+            None if !window.is_last => return Step::More(at),
+            Some(true) | None => self.state = then.into(),
+        }
+        Step::At(at)
     }
 
     /// An element that is no object, or not complete in this window, or broken.
@@ -525,16 +539,6 @@ struct Window<'t> {
 impl Window<'_> {
     fn offset_of(&self, at: usize) -> u64 {
         self.offset + at as u64
-    }
-}
-
-/// Whether text goes on as it does behind an element of an array of objects.
-fn is_end_of_element(text: &[u8]) -> bool {
-    let at = skip_whitespace(text, 0);
-    match text.get(at) {
-        Some(b',') => matches!(text.get(skip_whitespace(text, at + 1)), Some(b'{') | None),
-        Some(b']') | None => true,
-        Some(_) => false,
     }
 }
 

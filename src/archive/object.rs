@@ -299,7 +299,7 @@ impl<V: ValueSink> Feed<'_, V> {
     fn check(&mut self, text: &[u8], is_last: bool) -> Result<(), Fault> {
         if !self.is_checked {
             check_is_log(text, is_last)?;
-            self.is_checked = !text.trim_ascii_start().is_empty();
+            self.is_checked = !matches!(text.trim_ascii_start(), [] | [b'"']);
         }
         Ok(())
     }

@@ -1,8 +1,11 @@
 //! The reader as a whole: shapes, compressions, damage, accounting.
 
 mod oracle;
+mod stream;
 
 use std::io::Write;
+
+use stream::stream;
 
 use super::{Fate, Place, Quiet, ReadOptions, RecordSink, raw_record, read_with};
 use crate::event::{Coverage, LossKind, ParseError, relevance};
@@ -465,31 +468,6 @@ fn jobs_and_order_of_objects_change_nothing() {
         assert_eq!(one.records, many.records);
         assert_eq!(coverage, same);
     }
-}
-
-/// An object whose size nobody knows, which is therefore read piece by piece; its reads fail at the end if
-/// `fails`.
-struct Stream {
-    bytes: Vec<u8>,
-    fails: bool,
-}
-
-impl crate::source::Fetch for Stream {
-    fn open(&self) -> std::io::Result<Box<dyn std::io::Read + Send>> {
-        use std::io::Read;
-        struct Failing;
-        impl Read for Failing {
-            fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
-                Err(std::io::Error::new(std::io::ErrorKind::ConnectionReset, "connection reset"))
-            }
-        }
-        let bytes = std::io::Cursor::new(self.bytes.clone());
-        Ok(if self.fails { Box::new(bytes.chain(Failing)) } else { Box::new(bytes) })
-    }
-}
-
-fn stream(bytes: Vec<u8>, fails: bool) -> SourceObject {
-    SourceObject::remote("a.json", None, std::sync::Arc::new(Stream { bytes, fails }))
 }
 
 #[test]

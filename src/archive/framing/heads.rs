@@ -1,7 +1,7 @@
 //! How containers and exported lines begin.
 //!
 //! The text of an object or a line comes in; where its records or its JSON begin goes out, if it is one of
-//! the shapes known. Text may be cut off anywhere.
+//! the shapes known, and where text goes on behind damage. Text may be cut off anywhere.
 
 use memchr::{memchr_iter, memchr2, memmem};
 
@@ -99,4 +99,18 @@ pub(super) fn value_behind_damage(text: &[u8], in_array: bool) -> Option<usize> 
         }
         (start, end) = (end, end.saturating_mul(2).min(text.len()));
     }
+}
+
+/// So much white space behind a damaged element tells nothing more.
+const WHITESPACE_BYTES_MAX: usize = 4 << 10;
+
+/// Whether text goes on as it does behind an element of an array of objects; `None` if more of it must be seen.
+pub(super) fn is_end_of_element(text: &[u8]) -> Option<bool> {
+    let near = &text[..text.len().min(WHITESPACE_BYTES_MAX)];
+    let at = skip_whitespace(near, 0);
+    let next = match near.get(at) {
+        Some(b',') => near.get(skip_whitespace(near, at + 1)).map(|next| *next == b'{'),
+        next => next.map(|next| *next == b']'),
+    };
+    next.or((near.len() == WHITESPACE_BYTES_MAX).then_some(true))
 }

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::super::blocks::Backend;
 use super::super::scan::{Scanned, Scanner};
 use super::super::{Quiet, ReadOptions, read};
+use super::stream::stream_in_pieces;
 use crate::event::{EventParser, Origin, Parsed, RELEVANCE_TABLE};
 use crate::source::SourceObject;
 
@@ -395,5 +396,29 @@ proptest! {
                 prop_assert_eq!(scanned, expected, "{:?} from {} of {}", backend, start, text);
             }
         }
+    }
+
+    #[test]
+    fn text_in_pieces_is_read_as_in_one(
+        pieces in prop::collection::vec(
+            prop_oneof![
+                4 => prop::sample::select(vec![
+                    "{\"Records\":[", "[", "]", "]}", "}", "{", ",", "\"", "\\", "\n", " ", "x", "1", "{}", "{\"a\":}", "{\"a\" 1}",
+                    "{\"eventVersion\":", "é",
+                ]).prop_map(str::to_owned),
+                1 => mutated(),
+            ],
+            0..24,
+        ),
+        piece_bytes in 1usize..60,
+    ) {
+        // So much is read at once in any case.
+        let text = format!("{}{}", " ".repeat(64 << 10), pieces.concat());
+        let options = ReadOptions { jobs: 1, ..ReadOptions::default() };
+        let read_one = |object: SourceObject| read(&[object], &options, &Quiet);
+        let whole = read_one(SourceObject::memory("a.json", text.as_bytes()));
+        let parts = read_one(stream_in_pieces(text.clone().into_bytes(), piece_bytes));
+        prop_assert_eq!(&whole.events, &parts.events, "{}", text.trim_start());
+        prop_assert_eq!(&whole.coverage, &parts.coverage, "{}", text.trim_start());
     }
 }
