@@ -242,12 +242,11 @@ fn walk(text: &[u8], start: usize) -> Scanned {
 }
 
 fn backends() -> Vec<Backend> {
-    let mut backends = vec![Backend::Portable, Backend::detect()];
     #[cfg(target_arch = "x86_64")]
     if Backend::detect() == Backend::Avx512 {
-        backends.push(Backend::Avx2);
+        return vec![Backend::Portable, Backend::Avx2, Backend::Avx512];
     }
-    backends
+    vec![Backend::Portable, Backend::detect()]
 }
 
 proptest! {
