@@ -4,7 +4,7 @@
 //! documents give the least that works: one role, one key, the actions of EBS, through EC2 only. Names come
 //! from logs that an attacker may have written: nothing reaches a document that was not checked when its type
 //! was made, and each writer quotes for its language all the same. Where the evidence does not say what to change,
-//! [`inspection`] says where to look.
+//! `inspection` says where to look.
 
 mod command_line;
 mod inspection;
