@@ -1,4 +1,4 @@
-//! 64 bytes -> bitmasks: the only place where keytrail leaves safe Rust.
+//! 64 bytes -> bitmasks: with `deflate/processor.rs` the only place where keytrail leaves safe Rust.
 //!
 //! Every byte of every log passes here, so it is done with AVX-512, or AVX2 and carry-less multiplication, where an
 //! x86-64 processor has them (asked at run time), with NEON on aarch64 (which always has it), and with plain integer

@@ -6,7 +6,7 @@
 
 use std::io::{self, BufReader, Read};
 
-use super::deflate::{Deflate, DeflateError, Input};
+use super::deflate::{Deflate, DeflateError, FREE_BYTES_MIN, Input};
 use crate::event::LossKind;
 
 const GZIP_MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
@@ -263,40 +263,35 @@ impl<R: Read> Members<R> {
 
 /// Inflates gzip files of one member as a whole, which is the quickest way.
 pub(super) struct WholeInflater {
-    decompressor: libdeflater::Decompressor,
-    text: Vec<u8>,
+    deflate: Deflate,
+    window: Vec<u8>,
 }
 
 impl WholeInflater {
     /// With an empty buffer that grows as needed.
     pub(super) fn new() -> Self {
-        Self { decompressor: libdeflater::Decompressor::new(), text: Vec::new() }
+        Self { deflate: Deflate::new(), window: Vec::new() }
     }
 
     /// The text of `compressed`, a gzip file of one member whose text is no longer than `text_bytes_max`.
     /// `None` where it is anything else, or is damaged: then it must be inflated piece by piece.
     pub(super) fn inflate(&mut self, compressed: &[u8], text_bytes_max: usize) -> Option<&[u8]> {
-        let header = plain_header_length(compressed)?;
-        let (body, trailer) = compressed.split_at_checked(compressed.len().checked_sub(8)?)?;
-        let body = body.get(header..)?;
+        let stream = compressed.get(plain_header_length(compressed)?..)?;
+        let (body, trailer) = stream.split_last_chunk::<8>()?;
         let (checksum, length) = trailer.split_first_chunk::<4>()?;
         let length = u32::from_le_bytes(length.try_into().ok()?) as usize;
         if length > text_bytes_max || length / GZIP_RATIO_MAX > body.len() {
             return None;
         }
-        // A second member would go unnoticed if it were a copy of the first.
-        if memchr::memmem::find(body, &GZIP_MAGIC).is_some() {
+        if self.window.len() < length + FREE_BYTES_MIN {
+            self.window.resize(length + FREE_BYTES_MIN, 0);
+        }
+        let window = &mut self.window[..length + FREE_BYTES_MIN];
+        // With the trailer behind it, the decoder is quick to the very end; the body must end where that begins.
+        if self.deflate.inflate_whole(stream, window).ok()?? != (body.len(), length) {
             return None;
         }
-        if self.text.len() < length {
-            self.text.resize(length, 0);
-        }
-        let text = &mut self.text[..length];
-        if self.decompressor.deflate_decompress(body, text).ok()? != length {
-            return None;
-        }
-        // Only the trailer at the file's own end counts: with bytes behind the member it does not fit.
-        let text = &self.text[..length];
+        let text = &self.window[..length];
         (libdeflater::crc32(text) == u32::from_le_bytes(*checksum)).then_some(text)
     }
 }

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 
 use proptest::prelude::*;
 
-use super::{Deflate, DeflateError, FREE_BYTES_MIN, HISTORY_BYTES, Input};
+use super::{Deflate, DeflateError, FREE_BYTES_MIN, HISTORY_BYTES, Input, Processor};
 
 /// Gives a few bytes at a time.
 struct Trickle<'b>(&'b [u8], usize);
@@ -21,7 +21,50 @@ impl Read for Trickle<'_> {
 /// Inflates through a window of little more than the history; gives the text and what stopped it, and how
 /// many bytes of the input were left.
 fn inflate(stream: &[u8], trickle: usize, free: usize) -> (Vec<u8>, Result<(), DeflateError>, usize) {
-    let mut deflate = Deflate::new();
+    let [first, others @ ..] = &processors()[..] else { panic!("there is always one") };
+    let found = inflate_on(*first, stream, trickle, free);
+    for other in others {
+        let (text, outcome, left) = inflate_on(*other, stream, trickle, free);
+        assert!(text == found.0 && left == found.2, "the same on every processor");
+        assert_eq!(format!("{outcome:?}"), format!("{:?}", found.1), "the same on every processor");
+    }
+    let whole = inflate_as_a_whole(stream);
+    if found.1.is_ok() {
+        assert!(whole == Some((stream.len() - found.2, found.0.clone())), "the same as a whole");
+    } else {
+        assert!(whole.is_none(), "a whole of a damaged stream");
+    }
+    found
+}
+
+/// What this machine's processor can be taken for.
+fn processors() -> Vec<Processor> {
+    let best = Processor::detect();
+    let lesser = match best {
+        #[cfg(target_arch = "x86_64")]
+        Processor::Avx512 => vec![Processor::Avx2, Processor::Any],
+        #[cfg(target_arch = "x86_64")]
+        Processor::Avx2 => vec![Processor::Any],
+        Processor::Any => vec![],
+    };
+    [vec![best], lesser].concat()
+}
+
+/// The length of a stream and its text, if it is whole.
+fn inflate_as_a_whole(stream: &[u8]) -> Option<(usize, Vec<u8>)> {
+    let mut window = vec![0; 2 << 20];
+    let (taken, end) = Deflate::new().inflate_whole(stream, &mut window).ok()??;
+    window.truncate(end);
+    Some((taken, window))
+}
+
+fn inflate_on(
+    processor: Processor,
+    stream: &[u8],
+    trickle: usize,
+    free: usize,
+) -> (Vec<u8>, Result<(), DeflateError>, usize) {
+    let mut deflate = Deflate::compiled_for(processor);
     let mut input = Input::new(Trickle(stream, trickle));
     let mut window = vec![0; HISTORY_BYTES + FREE_BYTES_MIN + free];
     let (mut text, mut at) = (Vec::new(), 0);
