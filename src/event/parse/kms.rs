@@ -30,7 +30,7 @@ pub(super) fn read(
         "CreateAlias" | "UpdateAlias" | "DeleteAlias" => {
             return alias_change(pool, top, name).map(Detail::Alias);
         }
-        _ => return key_state_change(pool, top, name).map(Detail::KeyState),
+        _ => return key_state_change(pool, top, name).map(|change| Detail::KeyState(Box::new(change))),
     };
     Some(Detail::Kms(Box::new(key_use(pool, top, operation, error))))
 }
