@@ -104,7 +104,7 @@ fn is_of_other_key(one: &Detail, two: &Detail) -> bool {
 fn rank(detail: &Detail) -> u8 {
     match detail {
         Detail::LaunchTemplate(_)
-        | Detail::LaunchTemplateDefault { .. }
+        | Detail::LaunchTemplateDefault(_)
         | Detail::EbsDefault(_)
         | Detail::ImageCopy(_)
         | Detail::Policy(_)

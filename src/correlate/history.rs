@@ -127,13 +127,13 @@ impl History {
                 };
                 push(self.templates.entry(id.clone()).or_default(), time, version, index);
             }
-            Detail::LaunchTemplateDefault { template_id, name, default_version: Some(version) } => {
-                let id = template_id.clone().or_else(|| {
-                    let name = name.as_ref()?;
+            Detail::LaunchTemplateDefault(change) => {
+                let id = change.template_id.clone().or_else(|| {
+                    let name = change.name.as_ref()?;
                     Some(as_of(self.template_names.get(name)?, time)?.value.clone())
                 });
-                if let Some(id) = id {
-                    push(self.template_defaults.entry(id).or_default(), time, *version, index);
+                if let (Some(id), Some(version)) = (id, change.default_version) {
+                    push(self.template_defaults.entry(id).or_default(), time, version, index);
                 }
             }
             Detail::Alias(change) => {

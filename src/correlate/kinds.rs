@@ -127,7 +127,7 @@ impl<'a> Kinds<'a> {
                 }
             }
             Detail::LaunchTemplate(_)
-            | Detail::LaunchTemplateDefault { .. }
+            | Detail::LaunchTemplateDefault(_)
             | Detail::EbsDefault(_)
             | Detail::ImageCopy(_)
             | Detail::Policy(_)

@@ -139,7 +139,10 @@ impl Context<'_> {
             .collect();
         refused_by.sort_unstable();
         refused_by.dedup();
-        let found: Vec<Volume> = found.into_iter().map(|found| found.volume).collect();
+        // Collecting would keep the larger places of what was found.
+        let mut volumes = Vec::with_capacity(found.len());
+        volumes.extend(found.into_iter().map(|found| found.volume));
+        let found: Vec<Volume> = volumes;
         let (key_verdict, deciding) = verdict::judge(&draft, &found, &expected, &self.recorded);
         let termination = termination::find(&mut draft, events, &found, &refused_by, &self.cleanups);
         if let Some(mappings) = &configured.mappings {

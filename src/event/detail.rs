@@ -8,14 +8,7 @@ pub enum Detail {
     /// EC2 `CreateLaunchTemplate` or `CreateLaunchTemplateVersion`.
     LaunchTemplate(Box<LaunchTemplate>),
     /// EC2 `ModifyLaunchTemplate`: the template's default version changes.
-    LaunchTemplateDefault {
-        /// Template id.
-        template_id: Option<Text>,
-        /// Template name.
-        name: Option<Text>,
-        /// The new default version.
-        default_version: Option<u64>,
-    },
+    LaunchTemplateDefault(Box<LaunchTemplateDefault>),
     /// EC2 `CreateFleet`.
     Fleet(Box<FleetLaunch>),
     /// EC2 `RunInstances`.
@@ -23,7 +16,7 @@ pub enum Detail {
     /// EC2 `CreateTags`.
     Tagging {
         /// Ids of the tagged resources.
-        resources: Vec<Text>,
+        resources: Box<[Text]>,
         /// The tags that matter here.
         tags: Box<NodeTags>,
     },
@@ -60,7 +53,7 @@ pub enum Detail {
     Alias(AliasChange),
     /// KMS `EnableKey`, `DisableKey`, `ScheduleKeyDeletion`, `CancelKeyDeletion`, `DeleteKey`,
     /// `DeleteImportedKeyMaterial`, `ImportKeyMaterial`.
-    KeyState(KeyStateChange),
+    KeyState(Box<KeyStateChange>),
     /// EKS `CreateCluster` or `AssociateEncryptionConfig` with the key of the cluster's secrets.
     ClusterSecrets {
         /// Cluster name.
@@ -89,6 +82,17 @@ pub struct LaunchTemplate {
     pub mappings: Option<Vec<BlockDevice>>,
     /// Whether the request was a dry run.
     pub dry_run: bool,
+}
+
+/// Which version of a launch template is used where none is named.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LaunchTemplateDefault {
+    /// Template id.
+    pub template_id: Option<Text>,
+    /// Template name.
+    pub name: Option<Text>,
+    /// The new default version.
+    pub default_version: Option<u64>,
 }
 
 /// One block device mapping.

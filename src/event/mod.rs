@@ -13,6 +13,7 @@ mod identity;
 mod parse;
 mod record;
 mod relevance;
+mod text;
 mod time;
 
 pub use arn::{KeyArn, is_key_id, partition_of_region};
@@ -22,15 +23,13 @@ pub use coverage::{
 pub use denial::{Denial, DenialKind, ExplicitDenyIn, is_key_state_failure, is_refusal, is_throttling};
 pub use detail::{
     AliasChange, BlockDevice, Detail, EbsDefault, EventSelectors, FleetError, FleetInstance, FleetLaunch,
-    ImageCopy, InstanceState, KeyStateChange, KmsOperation, KmsUse, Launch, LaunchTemplate, LaunchedInstance,
-    NamedTemplate, NodeTags, PolicyChange, VolumeChange,
+    ImageCopy, InstanceState, KeyStateChange, KmsOperation, KmsUse, Launch, LaunchTemplate,
+    LaunchTemplateDefault, LaunchedInstance, NamedTemplate, NodeTags, PolicyChange, VolumeChange,
 };
 pub use id::Id;
 pub use identity::{EC2_FRONT_END, Identity, IdentityKind};
 pub use parse::{EventParser, ParseError, Parsed};
 pub use record::{ApiError, Event, Origin};
 pub use relevance::{KMS_MARKS, Relevance, TABLE as RELEVANCE_TABLE, TAG_MARKS, relevance};
+pub use text::Text;
 pub use time::Timestamp;
-
-/// Text that many events share (accounts, regions, role ARNs, instance ids): interned while parsing.
-pub type Text = std::sync::Arc<str>;

@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn an_event_is_no_larger_than_a_piece_of_the_allocator() {
-        // The next size of piece is 384 bytes, for each of perhaps millions of events.
-        assert!(size_of::<Event>() <= 320, "{}", size_of::<Event>());
+        // The next size of piece is 256 bytes, for each of perhaps millions of events.
+        assert!(size_of::<Event>() <= 224, "{}", size_of::<Event>());
     }
 }

@@ -385,7 +385,7 @@ pub(super) fn hostile_case() -> Case {
     }
     case.events[5].error = None;
     case.events[5].detail = Detail::Tagging {
-        resources: vec![hostile.clone()],
+        resources: [hostile.clone()].into(),
         tags: Box::new(NodeTags { name: some.clone(), nodeclaim: some.clone(), ..NodeTags::default() }),
     };
     for node in &mut case.nodes {

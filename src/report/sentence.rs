@@ -32,10 +32,10 @@ pub fn sentence(event: &Event, role: TimelineRole, node: &Node) -> String {
             );
         }
         Detail::LaunchTemplate(template) => made_template(template),
-        Detail::LaunchTemplateDefault { template_id, name, default_version } => format!(
+        Detail::LaunchTemplateDefault(change) => format!(
             "made version {} the default of launch template {}",
-            default_version.map_or_else(|| "?".to_owned(), |version| version.to_string()),
-            named_or_id(name.as_ref(), template_id.as_ref())
+            change.default_version.map_or_else(|| "?".to_owned(), |version| version.to_string()),
+            named_or_id(change.name.as_ref(), change.template_id.as_ref())
         ),
         Detail::Tagging { tags, .. } => tagged(tags),
         Detail::Termination(instances) => changed_state("terminated", instances, node),

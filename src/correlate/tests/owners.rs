@@ -88,7 +88,7 @@ fn every_era_of_tags() {
         let node = node(&case, A);
         (node.nodepool.clone(), node.nodeclass.clone(), node.cluster.clone())
     };
-    let some = |text: &str| Some(std::sync::Arc::<str>::from(text));
+    let some = |text: &str| Some(crate::event::Text::from(text));
     assert_eq!(
         era(&[
             ("karpenter.sh/provisioner-name", "p"),

@@ -5,7 +5,7 @@ use super::name::{Name, name, names};
 use super::{Pool, TopLevel, tags};
 use crate::event::{
     BlockDevice, Detail, EbsDefault, FleetError, FleetInstance, FleetLaunch, ImageCopy, InstanceState,
-    Launch, LaunchTemplate, LaunchedInstance, NamedTemplate, Text, VolumeChange,
+    Launch, LaunchTemplate, LaunchTemplateDefault, LaunchedInstance, NamedTemplate, Text, VolumeChange,
 };
 
 pub(super) fn read(pool: &mut Pool, top: &TopLevel<'_>, name: &str) -> Option<Detail> {
@@ -18,14 +18,14 @@ pub(super) fn read(pool: &mut Pool, top: &TopLevel<'_>, name: &str) -> Option<De
         }
         "ModifyLaunchTemplate" => {
             let request = request.unwrapped(name!("ModifyLaunchTemplateRequest"));
-            Detail::LaunchTemplateDefault {
+            Detail::LaunchTemplateDefault(Box::new(LaunchTemplateDefault {
                 template_id: pool.optional(request.get(name!("LaunchTemplateId")).text()),
                 name: pool.optional(request.get(name!("LaunchTemplateName")).text()),
                 default_version: request.get_first(&names!["SetDefaultVersion", "DefaultVersion"]).number(),
-            }
+            }))
         }
         "CreateTags" => Detail::Tagging {
-            resources: texts(pool, request.get(name!("resourcesSet")), name!("resourceId")),
+            resources: texts(pool, request.get(name!("resourcesSet")), name!("resourceId")).into(),
             tags: Box::new(tags::read(pool, request.get(name!("tagSet")))),
         },
         "TerminateInstances" => Detail::Termination(instance_states(pool, request, response)),

@@ -30,18 +30,17 @@ pub(super) fn read(
         "CreateAlias" | "UpdateAlias" | "DeleteAlias" => {
             return alias_change(pool, top, name).map(Detail::Alias);
         }
-        _ => return key_state_change(pool, top, name).map(Detail::KeyState),
+        _ => return key_state_change(pool, top, name).map(|change| Detail::KeyState(Box::new(change))),
     };
     Some(Detail::Kms(Box::new(key_use(pool, top, operation, error))))
 }
 
 /// ARNs of the keys (not aliases) that the record lists as resources.
-fn key_resources<'input>(top: &TopLevel<'input>) -> Vec<&'input str> {
+fn key_resources<'input>(top: &TopLevel<'input>) -> impl Iterator<Item = &'input str> {
     top.resources
         .items()
         .filter_map(|resource| resource.get(name!("ARN")).text())
         .filter(|arn| KeyArn::parse(arn).is_some_and(|arn| arn.key_id().is_some()))
-        .collect()
 }
 
 fn key_use(pool: &mut Pool, top: &TopLevel<'_>, operation: KmsOperation, error: Option<&ApiError>) -> KmsUse {
@@ -64,11 +63,11 @@ fn key_use(pool: &mut Pool, top: &TopLevel<'_>, operation: KmsOperation, error: 
     let grantee = grantee.text();
     let grantee_instance = grantee.and_then(infrastructure_instance);
     let requested_key = if key.is_present() { key } else { destination_key }.text();
-    let keys = key_resources(top);
+    let mut keys = key_resources(top);
+    let (first_key, last_key) = (keys.next(), keys.last());
     let as_key_arn = |text: &&str| KeyArn::parse(text).is_some_and(|arn| arn.key_id().is_some());
-    let key_arn = keys
-        .last()
-        .copied()
+    let key_arn = last_key
+        .or(first_key)
         .or_else(|| response.get(name!("keyId")).text().filter(as_key_arn))
         .or(requested_key.filter(as_key_arn))
         .or_else(|| {
@@ -83,8 +82,8 @@ fn key_use(pool: &mut Pool, top: &TopLevel<'_>, operation: KmsOperation, error: 
         operation,
         requested_key: requested_key.map(|key| pool.repeated(Repeated::Key, key)),
         key_arn: key_arn.map(|key| pool.repeated(Repeated::Key, key)),
-        source_key_arn: match (operation, keys.as_slice()) {
-            (KmsOperation::ReEncrypt, [source, .., _]) => Some(pool.text(source)),
+        source_key_arn: match (operation, last_key) {
+            (KmsOperation::ReEncrypt, Some(_)) => pool.optional(first_key),
             _ => None,
         },
         volume_id: pool.optional_passing(ebs_id("vol-")),
@@ -104,8 +103,7 @@ fn managed_key(pool: &mut Pool, top: &TopLevel<'_>) -> Option<Text> {
     let metadata = top.response.get(name!("keyMetadata")).get(name!("arn")).text();
     let named = [top.response.get(name!("keyId")), top.request.get(name!("keyId"))];
     let key = key_resources(top)
-        .first()
-        .copied()
+        .next()
         .or(metadata)
         .or_else(|| named.iter().filter_map(|member| member.text()).find(|text| text.starts_with("arn:")))
         .or_else(|| named.iter().find_map(|member| member.text()));
@@ -129,7 +127,7 @@ fn alias_change(pool: &mut Pool, top: &TopLevel<'_>, name: &str) -> Option<Alias
     let is_deletion = name == "DeleteAlias";
     let written = top.request.get(name!("targetKeyId")).text();
     // The record may list the alias and more than one key, in any order.
-    let listed = key_resources(top);
+    let listed: Vec<_> = key_resources(top).collect();
     let target = written
         .and_then(|written| listed.iter().copied().find(|arn| arn.ends_with(written)))
         .or(written.filter(|written| written.starts_with("arn:")))

@@ -157,16 +157,15 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::{Pool, TEXT_SLOTS};
+    use crate::event::Text;
 
     #[test]
     fn a_text_seen_lately_is_shared_and_many_others_take_nothing_away_but_sharing() {
         let mut pool = Pool::default();
         for take in [Pool::text, Pool::passing] {
             let one = take(&mut pool, "vol-0aaaaaaaaaaaaaaaa");
-            assert!(Arc::ptr_eq(&one, &take(&mut pool, "vol-0aaaaaaaaaaaaaaaa")));
+            assert!(Text::ptr_eq(&one, &take(&mut pool, "vol-0aaaaaaaaaaaaaaaa")));
             for number in 0..TEXT_SLOTS * 4 {
                 let text = format!("vol-{number:017x}");
                 assert_eq!(*take(&mut pool, &text), *text);

@@ -227,7 +227,7 @@ fn is_configuration(detail: &Detail) -> bool {
     matches!(
         detail,
         Detail::LaunchTemplate(_)
-            | Detail::LaunchTemplateDefault { .. }
+            | Detail::LaunchTemplateDefault(_)
             | Detail::EbsDefault(_)
             | Detail::ImageCopy(_)
             | Detail::Policy(_)

@@ -62,7 +62,7 @@ pub(super) fn resources(event: &Event) -> Vec<Resource<'_>> {
             found.extend(fleet.instances.iter().map(|own| (INSTANCE, &*own.instance_id)));
         }
         Detail::LaunchTemplate(template) => note(&mut found, TEMPLATE, template.template_id.as_ref()),
-        Detail::LaunchTemplateDefault { template_id, .. } => note(&mut found, TEMPLATE, template_id.as_ref()),
+        Detail::LaunchTemplateDefault(change) => note(&mut found, TEMPLATE, change.template_id.as_ref()),
         Detail::Tagging { resources, .. } => found.extend(resources.iter().map(|id| (kind_of(id), &**id))),
         Detail::Termination(instances) | Detail::Stop(instances) | Detail::Start(instances) => {
             found.extend(instances.iter().map(|own| (INSTANCE, &*own.instance_id)));

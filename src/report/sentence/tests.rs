@@ -3,7 +3,7 @@ use crate::correlate::TimelineRole;
 use crate::event::{
     AliasChange, BlockDevice, Detail, EbsDefault, Event, EventSelectors, FleetError, FleetInstance,
     FleetLaunch, ImageCopy, InstanceState, KeyStateChange, KmsOperation, KmsUse, Launch, LaunchTemplate,
-    LaunchedInstance, NodeTags, PolicyChange, VolumeChange,
+    LaunchTemplateDefault, LaunchedInstance, NodeTags, PolicyChange, VolumeChange,
 };
 use crate::report::incident::{self, RIGHT_KEY, WRONG_KEY};
 
@@ -90,11 +90,11 @@ fn launch_templates() {
     assert_eq!(
         self::says(
             "ModifyLaunchTemplate",
-            Detail::LaunchTemplateDefault {
+            Detail::LaunchTemplateDefault(Box::new(LaunchTemplateDefault {
                 template_id: None,
                 name: Some("web".into()),
                 default_version: Some(3)
-            }
+            }))
         ),
         "KarpenterControllerRole-demo made version 3 the default of launch template web"
     );
@@ -233,7 +233,7 @@ fn ends_and_other_states_of_the_instance() {
 fn configuration_and_tags() {
     let key = Some(RIGHT_KEY.into());
     let tags = |name: Option<&str>, claim: Option<&str>| Detail::Tagging {
-        resources: Vec::new(),
+        resources: Box::default(),
         tags: Box::new(NodeTags {
             name: name.map(Into::into),
             nodeclaim: claim.map(Into::into),
@@ -259,11 +259,11 @@ fn configuration_and_tags() {
         }))
     };
     let state = |deletion_date: Option<&str>| {
-        Detail::KeyState(KeyStateChange {
+        Detail::KeyState(Box::new(KeyStateChange {
             key: key.clone(),
             state: "pending-deletion",
             deletion_date: deletion_date.map(Into::into),
-        })
+        }))
     };
     let copy = ImageCopy {
         image_id: Some("ami-0bbbbbbbbbbbbbbbb".into()),
@@ -325,7 +325,7 @@ fn configuration_and_tags() {
 fn long_texts_of_a_log_are_cut() {
     let long = "x".repeat(100_000);
     let tags = NodeTags { name: Some(long.as_str().into()), ..NodeTags::default() };
-    let tagging = event("CreateTags", Detail::Tagging { resources: Vec::new(), tags: Box::new(tags) });
+    let tagging = event("CreateTags", Detail::Tagging { resources: Box::default(), tags: Box::new(tags) });
     assert!(said(&tagging, TimelineRole::Registration).len() < 200);
     let failing = incident::refused(tagging, &long, &long);
     assert!(said(&failing, TimelineRole::Registration).len() < 300);

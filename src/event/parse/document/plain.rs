@@ -17,7 +17,7 @@ pub(super) fn prepare<'a>(raw: &'a [u8], quotes: &mut Vec<u64>) -> Option<&'a st
         return None;
     }
     find_quotes(raw, quotes);
-    std::str::from_utf8(raw).ok()
+    simdutf8::basic::from_utf8(raw).ok()
 }
 
 /// Whether no byte is a backslash or a control character.
