@@ -20,7 +20,11 @@ pub(super) fn run(arguments: &Analyze, is_quiet: bool) -> anyhow::Result<Outcome
     let sources = Sources::list(&arguments.sources, &arguments.aws, &question, is_quiet)?;
     let bar = Bar::new(is_quiet);
     let options = pipeline::read_options(&arguments.reading);
-    let answer = pipeline::answer(&sources.objects, &options, &question, &bar);
+    let answer = if arguments.output.shows_findings() {
+        pipeline::answer(&sources.objects, &options, &question, &bar)
+    } else {
+        pipeline::answer_without_words(&sources.objects, &options, &question, &bar)
+    };
     bar.finish();
     sources.check(&answer.case)?;
     let next = next::command(

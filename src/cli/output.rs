@@ -140,6 +140,11 @@ pub(super) fn check(arguments: &OutputArguments) -> anyhow::Result<()> {
 }
 
 impl OutputArguments {
+    /// Whether anything is written of the findings.
+    pub(super) fn shows_findings(&self) -> bool {
+        self.output != Format::None || !self.export.is_empty()
+    }
+
     /// Whether any output is one flat table.
     fn chooses_table(&self) -> bool {
         matches!(self.output, Format::Csv | Format::Parquet)

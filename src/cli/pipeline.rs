@@ -21,6 +21,26 @@ pub(super) fn answer(
     question: &Question,
     progress: &dyn Progress,
 ) -> Answer {
+    answer_by(objects, options, question, progress, rules::evaluate)
+}
+
+/// As [`answer`], but the findings lack their words: for an answer that nobody reads, and only its gravity counts.
+pub(super) fn answer_without_words(
+    objects: &[SourceObject],
+    options: &ReadOptions,
+    question: &Question,
+    progress: &dyn Progress,
+) -> Answer {
+    answer_by(objects, options, question, progress, rules::evaluate_without_words)
+}
+
+fn answer_by(
+    objects: &[SourceObject],
+    options: &ReadOptions,
+    question: &Question,
+    progress: &dyn Progress,
+    evaluate: fn(&Case) -> Vec<Finding>,
+) -> Answer {
     let answer = || {
         let reading = archive::read(objects, options, progress);
         let mut coverage = reading.coverage;
@@ -28,7 +48,7 @@ pub(super) fn answer(
         evidence.settle(&mut coverage);
         assert!(coverage.records.balance(), "every record has one fate: {:?}", coverage.records);
         let case = correlate(evidence, coverage, question);
-        let findings = rules::evaluate(&case);
+        let findings = evaluate(&case);
         Answer { case, findings }
     };
     match rayon::ThreadPoolBuilder::new().num_threads(options.jobs).build() {

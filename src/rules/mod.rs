@@ -111,25 +111,54 @@ pub fn rule(id: &str) -> Option<&'static Rule> {
 /// sorting.
 #[must_use]
 pub fn evaluate(case: &Case) -> Vec<Finding> {
-    let facts = Facts::gather(case);
-    let (mut findings, of_others): (Vec<Finding>, Vec<Finding>) = rayon::join(
-        || case.nodes.par_iter().flat_map_iter(|node| findings_of_node(&facts, node)).collect(),
+    evaluate_with(&Facts::gather(case))
+}
+
+/// What the rules conclude, for those who show nobody what it says: the findings of [`evaluate`] in the same order,
+/// but titles, explanations and remedies may be missing.
+#[must_use]
+pub fn evaluate_without_words(case: &Case) -> Vec<Finding> {
+    let mut facts = Facts::gather(case);
+    facts.are_words_wanted = false;
+    evaluate_with(&facts)
+}
+
+fn evaluate_with(facts: &Facts<'_>) -> Vec<Finding> {
+    let (mut found, of_others): (Vec<Ranked>, Vec<Ranked>) = rayon::join(
+        || facts.case.nodes.par_iter().flat_map_iter(|node| findings_of_node(facts, node)).collect(),
         || {
             let keys = facts.keys();
-            RULES.par_iter().flat_map_iter(|rule| findings_of_others(&facts, &keys, rule)).collect()
+            RULES.par_iter().flat_map_iter(|rule| findings_of_others(facts, &keys, rule)).collect()
         },
     );
-    findings.extend(of_others);
-    findings.par_sort_by(|one, two| {
-        let key = |finding: &Finding| (std::cmp::Reverse(finding.severity), finding.rule);
-        (key(one), &one.subject, &one.title, &one.evidence).cmp(&(
-            key(two),
-            &two.subject,
-            &two.title,
-            &two.evidence,
-        ))
+    found.extend(of_others);
+    found.par_sort_unstable_by(|one, two| {
+        let (rank, one, two) = (one.rank.cmp(&two.rank), &one.finding, &two.finding);
+        rank.then_with(|| {
+            (&one.subject, &one.title, &one.evidence).cmp(&(&two.subject, &two.title, &two.evidence))
+        })
     });
-    findings
+    found.into_iter().map(|ranked| *ranked.finding).collect()
+}
+
+/// A finding, and what decides its place among nearly all others: comparing that needs no look at the finding.
+struct Ranked {
+    /// The worst first, then by rule, kind of subject, and how the subject's id begins.
+    rank: (std::cmp::Reverse<Severity>, &'static str, SubjectKind, [u8; ID_BYTES_COMPARED]),
+    finding: Box<Finding>,
+}
+
+/// More than an instance id has.
+const ID_BYTES_COMPARED: usize = 20;
+
+impl Ranked {
+    fn new(finding: Box<Finding>) -> Self {
+        let Subject { kind, id } = &finding.subject;
+        let mut beginning = [0; ID_BYTES_COMPARED];
+        let length = id.len().min(ID_BYTES_COMPARED);
+        beginning[..length].copy_from_slice(&id.as_bytes()[..length]);
+        Self { rank: (std::cmp::Reverse(finding.severity), finding.rule, *kind, beginning), finding }
+    }
 }
 
 /// What a rule concludes of keys or of the whole fleet.
@@ -137,22 +166,22 @@ fn findings_of_others<'a>(
     facts: &'a Facts<'a>,
     keys: &'a [KeyView<'a>],
     rule: &'static Rule,
-) -> impl Iterator<Item = Finding> + 'a {
+) -> impl Iterator<Item = Ranked> + 'a {
     let verdicts: Vec<Verdict> = match rule.evaluate {
         Evaluate::Node(_) => Vec::new(),
         Evaluate::Key(evaluate) => keys.iter().map(evaluate).collect(),
         Evaluate::Fleet(evaluate) => evaluate(&FleetView { facts }),
     };
-    verdicts.into_iter().filter_map(Verdict::into_finding)
+    verdicts.into_iter().filter_map(Verdict::into_finding).map(Ranked::new)
 }
 
-fn findings_of_node(facts: &Facts<'_>, node: &Node) -> Vec<Finding> {
+fn findings_of_node(facts: &Facts<'_>, node: &Node) -> Vec<Ranked> {
     let view = facts.node(node);
     let judge = |rule: &&Rule| match rule.evaluate {
         Evaluate::Node(evaluate) => evaluate(&view).into_finding(),
         Evaluate::Key(_) | Evaluate::Fleet(_) => None,
     };
-    RULES.iter().filter_map(judge).collect()
+    RULES.iter().filter_map(judge).map(Ranked::new).collect()
 }
 
 /// What each rule that looks at single nodes says of one node of the case; rules in the order of their ids.
