@@ -93,7 +93,7 @@ pub(super) fn join(
     kinds: &Kinds<'_>,
     numbered: &Numbered<'_>,
     cleanups: &HashMap<&Id, Vec<u32>>,
-    drafts: &mut Drafts,
+    drafts: &mut Drafts<'_>,
 ) -> Vec<u32> {
     drafts.drafts.par_iter_mut().for_each(|draft| draft.volumes_made = volumes_made(draft, history));
     let index = Index::build(events, kinds, numbered, cleanups, drafts);
@@ -119,7 +119,7 @@ pub(super) fn join(
 /// The joining of one request after the other.
 struct Joining<'i, 'a> {
     index: &'i Index<'a>,
-    drafts: &'i Drafts,
+    drafts: &'i Drafts<'i>,
     /// Nodes, and what is joined to them.
     joins: Vec<(u32, JoinedUse)>,
     /// Nodes that a request launched alone which asked KMS for something.
@@ -257,7 +257,7 @@ fn is_same_place(event: &Event, draft: &Draft) -> bool {
 /// (session ARN, account, region) -> launches by time.
 type Sessions<'a> = HashMap<(&'a Text, &'a Text, &'a Text), Vec<(i64, u32)>>;
 
-fn launches_by_session<'a>(events: &'a [Box<Event>], drafts: &'a Drafts) -> Sessions<'a> {
+fn launches_by_session<'a>(events: &'a [Box<Event>], drafts: &'a Drafts<'_>) -> Sessions<'a> {
     let mut launches: Sessions<'_> = HashMap::new();
     for (number, draft) in (0u32..).zip(&drafts.drafts) {
         let Some(event) = draft.launch.or(draft.fleet).map(|index| &events[index as usize]) else {
@@ -278,7 +278,7 @@ fn launches_by_session<'a>(events: &'a [Box<Event>], drafts: &'a Drafts) -> Sess
 /// Returns what EC2 was refused and not even this joins.
 fn join_by_session(
     index: &Index<'_>,
-    drafts: &Drafts,
+    drafts: &Drafts<'_>,
     apart: &[Vec<u32>],
     joins: &mut Vec<(u32, JoinedUse)>,
 ) -> Vec<u32> {

@@ -9,6 +9,8 @@ use rayon::prelude::*;
 use super::key::is_alias;
 use super::key_use::refusal_of;
 use super::launches::is_by_karpenter;
+use super::mentions::Mentions;
+use super::name::Name;
 use crate::event::{Detail, Event, Id, IdentityKind, KmsOperation, KmsUse, Text};
 
 /// Events that one worker looks at before it takes more.
@@ -23,9 +25,11 @@ pub(super) struct Kinds<'a> {
     pub(super) launches: Vec<u32>,
     /// CreateFleet.
     pub(super) fleets: Vec<u32>,
-    /// What happens to instances afterwards: tags, stops, starts, ends, volumes.
-    pub(super) later: Vec<u32>,
-    /// Of these, calls for volumes, and starts.
+    /// Which instances launches and fleets made, and what happened to these afterwards.
+    pub(super) mentions: Mentions<'a>,
+    /// Stops and ends.
+    pub(super) ends: Vec<u32>,
+    /// Calls for volumes, and starts.
     pub(super) volumes: Vec<u32>,
     /// KMS operations that may belong to a node's volumes.
     pub(super) key_uses: Vec<KeyUse<'a>>,
@@ -48,8 +52,8 @@ pub(super) struct KeyUse<'a> {
     pub(super) event: u32,
     pub(super) request_id: Option<Id>,
     /// The instance that it names: the grantee of a grant, or whose volume was opened.
-    pub(super) instance: Option<&'a str>,
-    pub(super) volume: Option<&'a str>,
+    pub(super) instance: Option<Name<'a>>,
+    pub(super) volume: Option<Name<'a>>,
     pub(super) is_success: bool,
     /// Whether KMS refused what a launch needs.
     pub(super) is_refusal: bool,
@@ -63,8 +67,12 @@ impl<'a> KeyUse<'a> {
         Self {
             event: index,
             request_id: event.request_id.clone(),
-            instance: kms.grantee_instance_id.as_deref().or(event.identity.instance_id.as_deref()),
-            volume: kms.volume_id.as_deref(),
+            instance: kms
+                .grantee_instance_id
+                .as_deref()
+                .or(event.identity.instance_id.as_deref())
+                .map(Name::of),
+            volume: kms.volume_id.as_deref().map(Name::of),
             is_success,
             is_refusal: !is_success && refusal_of(event, kms).is_some(),
             is_data_key: kms.operation == KmsOperation::GenerateDataKeyWithoutPlaintext
@@ -134,17 +142,25 @@ impl<'a> Kinds<'a> {
             | Detail::Alias(_)
             | Detail::KeyState(_)
             | Detail::ClusterSecrets { .. } => self.configuration.push(index),
-            Detail::Launch(_) => self.launches.push(index),
-            Detail::Fleet(_) => self.fleets.push(index),
+            Detail::Launch(_) => {
+                self.launches.push(index);
+                self.mentions.note_made(index, event);
+            }
+            Detail::Fleet(_) => {
+                self.fleets.push(index);
+                self.mentions.note_made(index, event);
+            }
             Detail::Volume(_) | Detail::Start(_) => {
                 self.volumes.push(index);
-                self.later.push(index);
+                self.mentions.note_later(index, event);
             }
-            Detail::Tagging { .. }
-            | Detail::Termination(_)
-            | Detail::Stop(_)
-            | Detail::SpotInterruption(_)
-            | Detail::AutoScalingTermination { .. } => self.later.push(index),
+            Detail::Termination(_) | Detail::Stop(_) => {
+                self.ends.push(index);
+                self.mentions.note_later(index, event);
+            }
+            Detail::Tagging { .. } | Detail::SpotInterruption(_) | Detail::AutoScalingTermination { .. } => {
+                self.mentions.note_later(index, event);
+            }
             Detail::NetworkInterfaceDeletion { .. } => self.cleanups.push(index),
             Detail::Selectors(_) => self.selectors.push(index),
         }
@@ -154,7 +170,8 @@ impl<'a> Kinds<'a> {
         self.configuration.extend(other.configuration);
         self.launches.extend(other.launches);
         self.fleets.extend(other.fleets);
-        self.later.extend(other.later);
+        self.mentions.append(other.mentions);
+        self.ends.extend(other.ends);
         self.volumes.extend(other.volumes);
         self.key_uses.extend(other.key_uses);
         self.foreign_uses.extend(other.foreign_uses);

@@ -25,7 +25,7 @@ pub(super) struct RecordedKeyUse<'a> {
 }
 
 impl<'a> RecordedKeyUse<'a> {
-    pub(super) fn build(events: &'a [Box<Event>], kinds: &Kinds<'_>, drafts: &Drafts) -> Self {
+    pub(super) fn build(events: &'a [Box<Event>], kinds: &Kinds<'_>, drafts: &Drafts<'_>) -> Self {
         let mut recorded = Self::default();
         for draft in &drafts.drafts {
             for join in draft.key_uses.iter().filter(|join| is_of_launch(draft, join, events)) {
