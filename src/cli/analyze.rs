@@ -27,17 +27,19 @@ pub(super) fn run(arguments: &Analyze, is_quiet: bool) -> anyhow::Result<Outcome
     };
     bar.finish();
     sources.check(&answer.case)?;
-    let next = next::command(
-        &answer.case,
-        &answer.findings,
-        Run {
+    // Who wants no messages is given no advice.
+    let next = if is_quiet {
+        None
+    } else {
+        let run = Run {
             sources: &arguments.sources,
             window: &arguments.window,
             filter: &arguments.filter,
             keys: &arguments.keys,
             aws: &arguments.aws,
-        },
-    );
+        };
+        next::command(&answer.case, &answer.findings, run)
+    };
     let next: Vec<&str> = next.iter().map(String::as_str).collect();
     conclude(&answer, &question.filter, &arguments.output, is_quiet, &next)?;
     sources.conclude(&answer.case, is_quiet)?;

@@ -25,14 +25,16 @@ pub(super) struct Kinds<'a> {
     pub(super) launches: Vec<u32>,
     /// CreateFleet.
     pub(super) fleets: Vec<u32>,
-    /// Which instances launches and fleets made, and what happened to these afterwards.
-    pub(super) mentions: Mentions<'a>,
+    /// Of these, those that made no instance.
+    pub(super) fruitless: Vec<u32>,
+    /// Which instances launches and fleets made, and what happened to these afterwards; by runs of events.
+    pub(super) mentions: Vec<Mentions<'a>>,
     /// Stops and ends.
     pub(super) ends: Vec<u32>,
     /// Calls for volumes, and starts.
     pub(super) volumes: Vec<u32>,
-    /// KMS operations that may belong to a node's volumes.
-    pub(super) key_uses: Vec<KeyUse<'a>>,
+    /// KMS operations that may belong to a node's volumes; by runs of events.
+    pub(super) key_uses: Vec<Vec<KeyUse<'a>>>,
     /// Of these, those that the key's owner sees of another account's call.
     pub(super) foreign_uses: Vec<u32>,
     /// RetireGrant and RevokeGrant.
@@ -92,19 +94,24 @@ impl<'a> Kinds<'a> {
             })
             .collect();
         let mut all = Self::default();
-        all.key_uses.reserve(found.iter().map(|found| found.key_uses.len()).sum());
         for found in found {
             all.append(found);
         }
         all
     }
 
+    /// The KMS operations that may belong to a node's volumes, in order.
+    pub(super) fn key_uses(&self) -> impl Iterator<Item = &KeyUse<'a>> {
+        self.key_uses.iter().flatten()
+    }
+
     fn of_chunk(first: u32, events: &'a [Box<Event>]) -> Self {
         let mut kinds = Self::default();
+        let (mut mentions, mut key_uses) = (Mentions::default(), Vec::new());
         // Most events share their user agent and role with the one before.
         let mut last: Option<(&Text, &Text)> = None;
         for (index, event) in (first..).zip(events) {
-            kinds.note(index, event);
+            kinds.note(index, event, &mut mentions, &mut key_uses);
             let Some(role) = &event.identity.issuer_arn else {
                 continue;
             };
@@ -116,16 +123,24 @@ impl<'a> Kinds<'a> {
             }
             last = Some((&event.user_agent, role));
         }
+        kinds.mentions.push(mentions);
+        kinds.key_uses.push(key_uses);
         kinds
     }
 
-    fn note(&mut self, index: u32, event: &'a Event) {
+    fn note(
+        &mut self,
+        index: u32,
+        event: &'a Event,
+        mentions: &mut Mentions<'a>,
+        key_uses: &mut Vec<KeyUse<'a>>,
+    ) {
         match &event.detail {
             Detail::Kms(kms) => {
                 if matches!(kms.operation, KmsOperation::RetireGrant | KmsOperation::RevokeGrant) {
                     self.grant_ends.push(index);
                 } else {
-                    self.key_uses.push(KeyUse::read(index, event, kms));
+                    key_uses.push(KeyUse::read(index, event, kms));
                     if event.identity.kind == IdentityKind::AwsAccount && event.shared_event_id.is_some() {
                         self.foreign_uses.push(index);
                     }
@@ -142,24 +157,30 @@ impl<'a> Kinds<'a> {
             | Detail::Alias(_)
             | Detail::KeyState(_)
             | Detail::ClusterSecrets { .. } => self.configuration.push(index),
-            Detail::Launch(_) => {
+            Detail::Launch(launch) => {
                 self.launches.push(index);
-                self.mentions.note_made(index, event);
+                if launch.instances.is_empty() && !launch.dry_run {
+                    self.fruitless.push(index);
+                }
+                mentions.note_made(index, event);
             }
-            Detail::Fleet(_) => {
+            Detail::Fleet(fleet) => {
                 self.fleets.push(index);
-                self.mentions.note_made(index, event);
+                if fleet.instances.is_empty() && !fleet.dry_run {
+                    self.fruitless.push(index);
+                }
+                mentions.note_made(index, event);
             }
             Detail::Volume(_) | Detail::Start(_) => {
                 self.volumes.push(index);
-                self.mentions.note_later(index, event);
+                mentions.note_later(index, event);
             }
             Detail::Termination(_) | Detail::Stop(_) => {
                 self.ends.push(index);
-                self.mentions.note_later(index, event);
+                mentions.note_later(index, event);
             }
             Detail::Tagging { .. } | Detail::SpotInterruption(_) | Detail::AutoScalingTermination { .. } => {
-                self.mentions.note_later(index, event);
+                mentions.note_later(index, event);
             }
             Detail::NetworkInterfaceDeletion { .. } => self.cleanups.push(index),
             Detail::Selectors(_) => self.selectors.push(index),
@@ -170,7 +191,8 @@ impl<'a> Kinds<'a> {
         self.configuration.extend(other.configuration);
         self.launches.extend(other.launches);
         self.fleets.extend(other.fleets);
-        self.mentions.append(other.mentions);
+        self.fruitless.extend(other.fruitless);
+        self.mentions.extend(other.mentions);
         self.ends.extend(other.ends);
         self.volumes.extend(other.volumes);
         self.key_uses.extend(other.key_uses);

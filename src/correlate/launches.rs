@@ -10,7 +10,7 @@ use super::case::{
     CapacityType, Confidence, LaunchTemplateRef, Node, Provisioner, TimelineRef, TimelineRole,
 };
 use super::kinds::{Kinds, at};
-use super::mentions::{Each, Instances, Mention};
+use super::mentions::{Instances, Mention, MentionKind};
 use super::name::Name;
 use super::termination;
 use crate::event::{
@@ -116,8 +116,9 @@ impl<'a> Drafts<'a> {
         let making = Making { events, karpenter_roles: &kinds.karpenter_roles, fleets };
         let count = u32::try_from(instances.len()).expect("fewer than four billion instances");
         let drafts = (0..count).into_par_iter().map(|instance| {
-            let (made, later) = instances.mentions_of(instance);
-            Box::new(making.draft(made, later))
+            let mut draft = Box::<Draft>::default();
+            making.fill(&mut draft, instances.mentions_of(instance));
+            draft
         });
         let drafts = drafts.collect();
         Self { drafts, instances }
@@ -155,47 +156,40 @@ struct Making<'e, 'k, F> {
 }
 
 impl<'e, F: FnOnce() -> HashMap<&'e Text, u32>> Making<'e, '_, F> {
-    fn event(&self, mention: &Mention<'_>) -> &'e Event {
-        &self.events[mention.event as usize]
-    }
-
-    /// A node, from all that names it.
-    fn draft(&self, made: Each<'_, '_>, later: Each<'_, '_>) -> Draft {
-        let mut draft = Draft::default();
-        let introduced_by = made.clone().chain(later.clone()).next().expect("some event introduced it");
-        let event = self.event(introduced_by);
-        draft.node.instance_id = introduced_by.instance(event).clone();
-        draft.node.account_id = event.account_id.clone();
-        draft.node.region = event.region.clone();
+    /// Fills an empty draft from all that names the node.
+    fn fill(&self, draft: &mut Draft, mentions: &[Mention]) {
+        let event = |mention: &Mention| &*self.events[mention.event as usize];
+        let first = mentions.first().expect("some event introduced it");
+        draft.node.instance_id = first.instance(event(first)).clone();
+        draft.node.account_id = event(first).account_id.clone();
+        draft.node.region = event(first).region.clone();
+        let makers = mentions.iter().take_while(|mention| mention.kind == MentionKind::Made).count();
+        let (made, later) = mentions.split_at(makers);
         let mut launched_as = None;
         for mention in made {
-            let event = self.event(mention);
+            let event = event(mention);
             match &event.detail {
-                Detail::Launch(launch) => {
+                Detail::Launch(launch) if draft.launch.is_none() => {
                     let instance = &launch.instances[mention.place as usize];
-                    if draft.launch.is_none() {
-                        draft.launch = Some(mention.event);
-                        draft.launched_together = launch.instances.len();
-                        draft.note(mention.event, TimelineRole::Launch);
-                        fill_from_launch(&mut draft, event, launch, instance);
-                        launched_as = Some(instance);
-                    }
+                    draft.launch = Some(mention.event);
+                    draft.launched_together = launch.instances.len();
+                    draft.note(mention.event, TimelineRole::Launch);
+                    fill_from_launch(draft, event, launch, instance);
+                    launched_as = Some(instance);
                 }
-                Detail::Fleet(fleet) => {
-                    let instance = &fleet.instances[mention.place as usize];
-                    note_fleet(&mut draft, event, mention.event, fleet, instance);
+                Detail::Fleet(fleet) if draft.fleet.is_none() => {
+                    note_fleet(draft, event, mention.event, fleet, &fleet.instances[mention.place as usize]);
                 }
                 _ => {}
             }
         }
-        self.join_fleet(&mut draft);
+        self.join_fleet(draft);
         for mention in later {
-            let is_karpenters = |event: &Event| mention.is_karpenters(event, self.karpenter_roles);
-            note_later(&mut draft, self.event(mention), mention.event, is_karpenters);
+            let is_karpenters = mention.kind == MentionKind::TaggedByKarpenter;
+            note_later(draft, event(mention), mention.event, is_karpenters);
         }
-        settle(&mut draft, self.events, launched_as, self.karpenter_roles);
-        termination::note_life(&mut draft, self.events);
-        draft
+        settle(draft, self.events, launched_as, self.karpenter_roles);
+        termination::note_life(draft, self.events);
     }
 
     /// Joins a node to the CreateFleet whose id its tags or client token name, where no response lists it; and to
@@ -230,9 +224,6 @@ impl<'e, F: FnOnce() -> HashMap<&'e Text, u32>> Making<'e, '_, F> {
 }
 
 fn note_fleet(draft: &mut Draft, event: &Event, index: u32, fleet: &FleetLaunch, instance: &FleetInstance) {
-    if draft.fleet.is_some() {
-        return;
-    }
     draft.fleet = Some(index);
     draft.note(index, TimelineRole::Fleet);
     let node = &mut draft.node;
@@ -261,11 +252,11 @@ fn note_fleet(draft: &mut Draft, event: &Event, index: u32, fleet: &FleetLaunch,
 
 /// Notes a tagging, an end, a stop or an attachment. `is_karpenters`: whether Karpenter made the call; anybody can
 /// write its tags, but only Karpenter's own say that a node registered.
-fn note_later(draft: &mut Draft, event: &Event, index: u32, is_karpenters: impl Fn(&Event) -> bool) {
+fn note_later(draft: &mut Draft, event: &Event, index: u32, is_karpenters: bool) {
     match &event.detail {
         Detail::Tagging { tags, .. } => {
             take_tags(&mut draft.node, tags);
-            if (tags.nodeclaim.is_some() || tags.name.is_some()) && is_karpenters(event) {
+            if (tags.nodeclaim.is_some() || tags.name.is_some()) && is_karpenters {
                 draft.note(index, TimelineRole::Registration);
                 draft.is_registered = true;
                 draft.life.get_or_insert(index);

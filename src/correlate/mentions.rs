@@ -1,6 +1,6 @@
 //! Which events name which instance: what nodes are made from.
 //!
-//! Events come in one after the other, as [`Mention`]s; then all mentions are put together by instance. Nodes can then
+//! Events come in one after the other, as [`Mentions`]; then these are put together by instance. Nodes can then
 //! be made on all cores, each from its own events, which are read from memory once for it. A mention never says what
 //! its event does, only where the instance stands in it.
 
@@ -11,34 +11,53 @@ use super::launches::{is_by_auto_mode, is_by_karpenter};
 use super::name::Name;
 use crate::event::{Detail, Event, InstanceState, Text, VolumeChange};
 
-/// An event that names an instance.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Mention<'a> {
-    name: Name<'a>,
+/// An event that names an instance, as a part of the instance's story.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mention {
     /// Index of the event.
     pub(super) event: u32,
     /// Which of those that the event lists it is.
     pub(super) place: u32,
-    introduces: Introduces,
+    pub(super) kind: MentionKind,
 }
 
-/// Whether a node is known from such an event on.
+/// What the event is for the instance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum MentionKind {
+    /// Made it.
+    Made,
+    /// Happened to it afterwards.
+    #[default]
+    Later,
+    /// Tagged it, by Karpenter's own hand.
+    TaggedByKarpenter,
+}
+
+/// Whether a node is known from an event on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Introduces {
     Always,
-    /// Only if a role of Karpenter's made the call.
+    /// Only if a role of Karpenter's made the call: a tagging.
     ByRole,
     /// The event counts only for a node that is known.
     Never,
+}
+
+/// A mention while the instance has no number.
+#[derive(Debug)]
+struct Named<'a> {
+    name: Name<'a>,
+    mention: Mention,
+    introduces: Introduces,
 }
 
 /// The mentions of a run of events, in their order.
 #[derive(Debug, Default)]
 pub(super) struct Mentions<'a> {
     /// By successful RunInstances and CreateFleet.
-    made: Vec<Mention<'a>>,
+    made: Vec<Named<'a>>,
     /// By what happens to instances afterwards.
-    later: Vec<Mention<'a>>,
+    later: Vec<Named<'a>>,
 }
 
 impl<'a> Mentions<'a> {
@@ -50,11 +69,11 @@ impl<'a> Mentions<'a> {
         match &event.detail {
             Detail::Launch(launch) if !launch.dry_run => {
                 let ids = launch.instances.iter().map(|instance| &instance.instance_id);
-                note(&mut self.made, index, Introduces::Always, ids);
+                note(&mut self.made, index, MentionKind::Made, Introduces::Always, ids);
             }
             Detail::Fleet(fleet) if !fleet.dry_run => {
                 let ids = fleet.instances.iter().map(|instance| &instance.instance_id);
-                note(&mut self.made, index, Introduces::Always, ids);
+                note(&mut self.made, index, MentionKind::Made, Introduces::Always, ids);
             }
             _ => {}
         }
@@ -69,55 +88,52 @@ impl<'a> Mentions<'a> {
             Detail::Tagging { resources, .. } if !is_error => {
                 // Anybody can write Karpenter's tags; only Karpenter's own say that there is a node.
                 let is_karpenters = is_by_karpenter(event) || is_by_auto_mode(event);
-                let introduces = if is_karpenters { Introduces::Always } else { Introduces::ByRole };
+                let (kind, introduces) = if is_karpenters {
+                    (MentionKind::TaggedByKarpenter, Introduces::Always)
+                } else {
+                    (MentionKind::Later, Introduces::ByRole)
+                };
                 for (place, id) in (0u32..).zip(resources).filter(|(_, id)| id.starts_with("i-")) {
-                    later.push(Mention { name: Name::of(id), event: index, place, introduces });
+                    let mention = Mention { event: index, place, kind };
+                    later.push(Named { name: Name::of(id), mention, introduces });
                 }
             }
             Detail::Termination(states) => {
                 let introduces = if is_error { Introduces::Never } else { Introduces::Always };
-                note(later, index, introduces, ids(states));
+                note(later, index, MentionKind::Later, introduces, ids(states));
             }
-            Detail::SpotInterruption(instances) => note(later, index, Introduces::Always, instances.iter()),
+            Detail::SpotInterruption(instances) => {
+                note(later, index, MentionKind::Later, Introduces::Always, instances.iter())
+            }
             Detail::AutoScalingTermination { instance_id: Some(instance) } if !is_error => {
-                note(later, index, Introduces::Always, std::iter::once(instance));
+                note(later, index, MentionKind::Later, Introduces::Always, std::iter::once(instance));
             }
             Detail::Stop(states) | Detail::Start(states) if !is_error => {
-                note(later, index, Introduces::Never, ids(states));
+                note(later, index, MentionKind::Later, Introduces::Never, ids(states));
             }
             Detail::Volume(VolumeChange::Attached { volume_id: Some(_), instance_id: Some(instance) }) => {
-                note(later, index, Introduces::Never, std::iter::once(instance));
+                note(later, index, MentionKind::Later, Introduces::Never, std::iter::once(instance));
             }
             _ => {}
         }
     }
-
-    pub(super) fn append(&mut self, other: Self) {
-        self.made.extend(other.made);
-        self.later.extend(other.later);
-    }
 }
 
 fn note<'a>(
-    mentions: &mut Vec<Mention<'a>>,
+    mentions: &mut Vec<Named<'a>>,
     event: u32,
+    kind: MentionKind,
     introduces: Introduces,
     ids: impl Iterator<Item = &'a Text>,
 ) {
-    let named = (0u32..).zip(ids);
-    mentions.extend(named.map(|(place, id)| Mention { name: Name::of(id), event, place, introduces }));
+    mentions.extend((0u32..).zip(ids).map(|(place, id)| Named {
+        name: Name::of(id),
+        mention: Mention { event, place, kind },
+        introduces,
+    }));
 }
 
-impl Mention<'_> {
-    /// Whether Karpenter, or EKS for it, made the call: a tagging.
-    pub(super) fn is_karpenters(&self, event: &Event, karpenter_roles: &HashSet<Text>) -> bool {
-        match self.introduces {
-            Introduces::Always => true,
-            Introduces::ByRole => is_by_role(event, karpenter_roles),
-            Introduces::Never => false,
-        }
-    }
-
+impl Mention {
     /// The instance's id.
     pub(super) fn instance<'e>(&self, event: &'e Event) -> &'e Text {
         let place = self.place as usize;
@@ -134,34 +150,38 @@ impl Mention<'_> {
     }
 }
 
-fn is_by_role(event: &Event, karpenter_roles: &HashSet<Text>) -> bool {
-    event.identity.issuer_arn.as_ref().is_some_and(|role| karpenter_roles.contains(role))
-}
-
 /// Instances as numbers, in the order in which nodes become known, and the mentions of each.
 #[derive(Debug)]
 pub(super) struct Instances<'a> {
     numbers: HashMap<Name<'a>, u32>,
-    mentions: &'a Mentions<'a>,
-    /// Numbers of mentions: first those by which instances were made, then the later ones. Those before a node is known
-    /// are left out.
-    by_instance: Grouped,
+    mentions: Grouped<Mention>,
 }
 
 impl<'a> Instances<'a> {
+    /// Puts the mentions of all runs of events together, which come in their order.
     pub(super) fn find(
         events: &[Box<Event>],
-        mentions: &'a Mentions<'a>,
+        runs: &[Mentions<'a>],
         karpenter_roles: &HashSet<Text>,
     ) -> Self {
         let mut numbers: HashMap<Name<'a>, u32> = HashMap::new();
-        let all = mentions.made.iter().chain(&mentions.later);
-        let mut counted = Vec::with_capacity(mentions.made.len() + mentions.later.len());
-        for (mention, Mention { name, event, introduces, .. }) in (0u32..).zip(all) {
+        let count = |lists: fn(&Mentions<'_>) -> usize| runs.iter().map(lists).sum::<usize>();
+        let mut mentions = Vec::with_capacity(count(|run| run.made.len() + run.later.len()));
+        let made = runs.iter().flat_map(|run| &run.made);
+        for named in made.chain(runs.iter().flat_map(|run| &run.later)) {
+            let Named { name, introduces, .. } = named;
+            let mut mention = named.mention;
             let is_introduced = match introduces {
                 Introduces::Always => true,
-                Introduces::ByRole => is_by_role(&events[*event as usize], karpenter_roles),
                 Introduces::Never => false,
+                Introduces::ByRole => {
+                    let role = events[mention.event as usize].identity.issuer_arn.as_ref();
+                    let is_karpenters = role.is_some_and(|role| karpenter_roles.contains(role));
+                    if is_karpenters {
+                        mention.kind = MentionKind::TaggedByKarpenter;
+                    }
+                    is_karpenters
+                }
             };
             let instance = if is_introduced {
                 let next = u32::try_from(numbers.len()).expect("fewer than four billion instances");
@@ -172,10 +192,10 @@ impl<'a> Instances<'a> {
                     None => continue,
                 }
             };
-            counted.push((instance, mention));
+            mentions.push((instance, mention));
         }
-        let by_instance = Grouped::new(numbers.len(), counted.iter().copied());
-        Self { numbers, mentions, by_instance }
+        let mentions = Grouped::new(numbers.len(), mentions.iter().copied());
+        Self { numbers, mentions }
     }
 
     /// How many there are.
@@ -187,33 +207,9 @@ impl<'a> Instances<'a> {
         self.numbers.get(&name).copied()
     }
 
-    /// How an instance was made, and what happened to it afterwards; each in the order of the events. The first of
-    /// both is the one from which on it is known.
-    pub(super) fn mentions_of(&self, instance: u32) -> (Each<'_, 'a>, Each<'_, 'a>) {
-        let (made, later) = (&self.mentions.made, &self.mentions.later);
-        let all = self.by_instance.of(instance);
-        let makers = all.partition_point(|mention| (*mention as usize) < made.len());
-        let (of_made, of_later) = all.split_at(makers);
-        (
-            Each { numbers: of_made.iter(), mentions: made, before: 0 },
-            Each { numbers: of_later.iter(), mentions: later, before: made.len() },
-        )
-    }
-}
-
-/// Mentions of one instance.
-#[derive(Clone, Debug)]
-pub(super) struct Each<'i, 'a> {
-    numbers: std::slice::Iter<'i, u32>,
-    mentions: &'i [Mention<'a>],
-    /// How many mentions are numbered before these.
-    before: usize,
-}
-
-impl<'i, 'a> Iterator for Each<'i, 'a> {
-    type Item = &'i Mention<'a>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.numbers.next().map(|number| &self.mentions[*number as usize - self.before])
+    /// How an instance was made, then what happened to it afterwards; each in the order of the events. It is known
+    /// from the first of them on.
+    pub(super) fn mentions_of(&self, instance: u32) -> &[Mention] {
+        self.mentions.of(instance)
     }
 }

@@ -130,7 +130,7 @@ impl Context<'_> {
             .map(|(drafts, places)| {
                 let mut of_keys = KeyTallies::default();
                 for (draft, place) in drafts.iter_mut().zip(places) {
-                    let node = draft.take().map(|draft| self.judge(*draft));
+                    let node = draft.take().map(|draft| self.judge(draft));
                     *place = node.filter(|node| filter.admits_node(node));
                     if let Some(node) = place {
                         of_keys.note(node, self.resolver.events);
@@ -144,7 +144,7 @@ impl Context<'_> {
         (nodes.into_iter().flatten().collect(), of_keys)
     }
 
-    fn judge(&self, mut draft: Draft) -> Node {
+    fn judge(&self, mut draft: Box<Draft>) -> Node {
         let events: &[Box<Event>] = self.resolver.events;
         let mut found = volumes::find(&mut draft, events, &self.later);
         volumes::note_ended_grants(&mut draft, events, &self.ended_grants);
@@ -174,7 +174,7 @@ impl Context<'_> {
         }
         draft.timeline.sort_by_key(|entry| (entry.event, entry.role));
         draft.timeline.dedup_by_key(|entry| entry.event);
-        let mut node = draft.node;
+        let Draft { mut node, timeline, .. } = *draft;
         node.key_verdict = key_verdict;
         node.key_origin = deciding.map_or(KeyOrigin::Unknown, |index| found[index].key_origin);
         node.used_keys = used_keys(&found);
@@ -189,7 +189,7 @@ impl Context<'_> {
         node.volumes = found;
         node.ended_at = termination.as_ref().map(|termination| termination.at);
         node.termination = termination;
-        node.timeline = draft.timeline;
+        node.timeline = timeline;
         node
     }
 }

@@ -3,7 +3,7 @@
 //! The events and the nodes in the making come in. Each KMS event is read once; from then on it is a row of numbers:
 //! its request and the node that it names.
 
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 use hashbrown::{HashMap, HashSet};
 use rayon::prelude::*;
@@ -43,7 +43,7 @@ pub(super) struct Index<'a> {
     pub(super) opened: Vec<bool>,
     /// Request id of an AttachVolume or StartInstances, successful or not -> node.
     later_requests: HashMap<&'a Id, u32>,
-    others: OnceCell<HashSet<&'a Id>>,
+    others: OnceLock<HashSet<&'a Id>>,
 }
 
 /// The uses, with their requests and volumes as numbers: what can be said of them before the nodes are known.
@@ -61,8 +61,7 @@ pub(in super::super) struct Numbered<'a> {
 impl<'a> Numbered<'a> {
     pub(in super::super) fn find(events: &[Box<Event>], kinds: &'a Kinds<'a>) -> Self {
         let copies = copies_in_owners_account(events, kinds);
-        let uses: Vec<&KeyUse<'_>> =
-            kinds.key_uses.iter().filter(|used| !copies.contains(&used.event)).collect();
+        let uses: Vec<&KeyUse<'_>> = kinds.key_uses().filter(|used| !copies.contains(&used.event)).collect();
         let next = |known: usize| u32::try_from(known).expect("fewer than four billion events");
         let ((requests, request_of), (volumes, volume_of)) = rayon::join(
             || {
@@ -124,7 +123,7 @@ impl<'a> Index<'a> {
             launches,
             opened: drafts.drafts.iter().map(|draft| &**draft).zip(opened).map(is_open).collect(),
             later_requests: later_requests(events, kinds, drafts),
-            others: OnceCell::new(),
+            others: OnceLock::new(),
         }
     }
 
@@ -154,8 +153,7 @@ fn copies_in_owners_account(events: &[Box<Event>], kinds: &Kinds<'_>) -> HashSet
     }
     let call = |event: &Event| Some((event.shared_event_id.clone()?, event.name.clone()));
     let callers: HashSet<(Id, Text)> = kinds
-        .key_uses
-        .iter()
+        .key_uses()
         .map(|used| &*events[used.event as usize])
         .filter(|event| event.identity.kind != IdentityKind::AwsAccount)
         .filter_map(call)
