@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::case::Confidence;
 use super::grouped::Grouped;
 use super::history::{CLOCK_SKEW_SECONDS_MAX, History};
-use super::kinds::Kinds;
+use super::kinds::{Kinds, UsePlace};
 use super::launches::{Draft, Drafts};
 use crate::event::{
     Denial, Event, Id, KmsOperation, KmsUse, Text, is_key_state_failure, is_refusal, is_throttling,
@@ -161,10 +161,6 @@ fn join_requests(index: &Index<'_>, drafts: &Drafts<'_>) -> Joined {
 }
 
 impl Joining<'_, '_> {
-    fn event(&self, number: u32) -> &Event {
-        &self.index.events[self.used(number).event as usize]
-    }
-
     fn used(&self, number: u32) -> &Use {
         &self.index.uses[number as usize]
     }
@@ -201,8 +197,8 @@ impl Joining<'_, '_> {
 
     /// Joins the uses of one request, which made the nodes `launched`.
     fn join_group(&mut self, group: &[u32], launched: &[u32]) {
-        let first = self.event(group[0]);
-        let is_here = |node: &u32| is_same_place(first, &self.drafts.drafts[*node as usize]);
+        let place = self.index.rows[group[0] as usize].place;
+        let is_here = |node: &u32| is_same_place(place, &self.drafts.drafts[*node as usize]);
         let launched: Vec<u32> = launched.iter().copied().filter(is_here).collect();
         if let [only] = launched[..] {
             self.joined.asked.push(only);
@@ -262,10 +258,10 @@ fn volumes_made(draft: &Draft, history: &History) -> Option<usize> {
 }
 
 /// Caller's account (or the record's, where the caller is a service) and region are the node's.
-fn is_same_place(event: &Event, draft: &Draft) -> bool {
+fn is_same_place(place: UsePlace<'_>, draft: &Draft) -> bool {
+    let UsePlace { region, account_id, caller } = place;
     let node = &draft.node;
-    let caller = event.identity.account_id.as_ref().unwrap_or(&event.account_id);
-    event.region == node.region && (*caller == node.account_id || event.account_id == node.account_id)
+    *region == *node.region && (*caller == *node.account_id || *account_id == *node.account_id)
 }
 
 /// (session ARN, account, region) -> launches by time.

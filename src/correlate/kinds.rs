@@ -56,11 +56,21 @@ pub(super) struct KeyUse<'a> {
     /// The instance that it names: the grantee of a grant, or whose volume was opened.
     pub(super) instance: Option<Name<'a>>,
     pub(super) volume: Option<Name<'a>>,
+    /// Where the call was logged, and whose account it was made from.
+    pub(super) place: UsePlace<'a>,
     pub(super) is_success: bool,
     /// Whether KMS refused what a launch needs.
     pub(super) is_refusal: bool,
     /// Whether it made the data key of a volume.
     pub(super) is_data_key: bool,
+}
+
+/// Where a KMS event was logged, and the account of its caller.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UsePlace<'a> {
+    pub(super) region: &'a str,
+    pub(super) account_id: &'a str,
+    pub(super) caller: &'a str,
 }
 
 impl<'a> KeyUse<'a> {
@@ -75,6 +85,11 @@ impl<'a> KeyUse<'a> {
                 .or(event.identity.instance_id.as_deref())
                 .map(Name::of),
             volume: kms.volume_id.as_deref().map(Name::of),
+            place: UsePlace {
+                region: &event.region,
+                account_id: &event.account_id,
+                caller: event.identity.account_id.as_ref().unwrap_or(&event.account_id),
+            },
             is_success,
             is_refusal: !is_success && refusal_of(event, kms).is_some(),
             is_data_key: kms.operation == KmsOperation::GenerateDataKeyWithoutPlaintext

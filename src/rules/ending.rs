@@ -10,7 +10,6 @@ use crate::correlate::{Termination, TerminationCause, TimelineRole};
 use crate::event::Event;
 
 /// What a rule says of an end.
-#[derive(Default)]
 pub(super) struct Words {
     pub(super) title: String,
     pub(super) explanation: String,
@@ -32,7 +31,14 @@ pub(super) fn judge<'a>(
     if end.cause != cause {
         return Verdict::Silent;
     }
-    let words = if view.facts.are_words_wanted { words(end) } else { Words::default() };
+    if !view.facts.are_words_wanted && !end.evidence.is_empty() {
+        let evidence = end.evidence.clone();
+        return Verdict::fires(Finding {
+            evidence,
+            ..rule.finding(Subject::node(view), end.confidence, String::new())
+        });
+    }
+    let words = words(end);
     let mut evidence = end.evidence.clone();
     evidence.extend(view.launch_evidence());
     Verdict::fires(Finding {

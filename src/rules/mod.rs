@@ -115,7 +115,7 @@ pub fn evaluate(case: &Case) -> Vec<Finding> {
 }
 
 /// What the rules conclude, for those who show nobody what it says: the findings of [`evaluate`] in the same order,
-/// but titles, explanations and remedies may be missing.
+/// but titles, explanations, remedies and further evidence may be missing.
 #[must_use]
 pub fn evaluate_without_words(case: &Case) -> Vec<Finding> {
     let mut facts = Facts::gather(case);

@@ -35,6 +35,8 @@ pub(super) struct Index<'a> {
     kinds: &'a Kinds<'a>,
     /// In the order of the events.
     pub(super) uses: Vec<Use>,
+    /// What each use is made from.
+    pub(super) rows: &'a [&'a KeyUse<'a>],
     /// Number of a request -> its uses.
     pub(super) uses_by_request: Grouped,
     /// Number of a request -> nodes that the RunInstances, or the CreateFleet, with this id made.
@@ -91,7 +93,7 @@ impl<'a> Index<'a> {
     pub(super) fn build(
         events: &'a [Box<Event>],
         kinds: &'a Kinds<'a>,
-        numbered: &Numbered<'_>,
+        numbered: &'a Numbered<'a>,
         cleanups: &HashMap<&Id, Vec<u32>>,
         drafts: &Drafts<'_>,
     ) -> Self {
@@ -119,6 +121,7 @@ impl<'a> Index<'a> {
             events,
             kinds,
             uses: uses.collect(),
+            rows: &numbered.uses,
             uses_by_request: Grouped::new(numbered.requests.len(), with_request),
             launches,
             opened: drafts.drafts.iter().map(|draft| &**draft).zip(opened).map(is_open).collect(),
