@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &Analyze, is_quiet: bool) -> anyhow::Result<Outcome
             keys: &arguments.keys,
             aws: &arguments.aws,
         };
-        next::command(&answer.case, &answer.findings, run)
+        next::command(&answer.case, answer.concerns(), run)
     };
     let next: Vec<&str> = next.iter().map(String::as_str).collect();
     conclude(&answer, &question.filter, &arguments.output, is_quiet, &next)?;
@@ -50,8 +50,7 @@ pub(super) fn run(arguments: &Analyze, is_quiet: bool) -> anyhow::Result<Outcome
     let is_too_severe = arguments.fail_on.is_some_and(|limit| {
         // A wrong key is wrong even where no rule can say where it came from.
         let is_mismatch = answer.case.nodes.iter().any(|node| node.key_verdict == KeyVerdict::Mismatch);
-        is_mismatch && limit <= Severity::High
-            || answer.findings.iter().any(|finding| finding.severity >= limit)
+        is_mismatch && limit <= Severity::High || answer.concerns().any(|(severity, _)| severity >= limit)
     });
     // The process ends: giving back millions of pieces one by one would only delay that.
     std::mem::forget(answer);

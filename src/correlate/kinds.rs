@@ -122,7 +122,8 @@ impl<'a> Kinds<'a> {
 
     fn of_chunk(first: u32, events: &'a [Box<Event>]) -> Self {
         let mut kinds = Self::default();
-        let (mut mentions, mut key_uses) = (Mentions::default(), Vec::new());
+        // What is not needed of it is never touched, and nothing is moved while it grows.
+        let (mut mentions, mut key_uses) = (Mentions::default(), Vec::with_capacity(events.len()));
         // Most events share their user agent and role with the one before.
         let mut last: Option<(&Text, &Text)> = None;
         for (index, event) in (first..).zip(events) {
