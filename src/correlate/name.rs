@@ -62,7 +62,8 @@ mod tests {
         for one in texts {
             for two in texts {
                 // Another copy of the text, as another event holds.
-                assert_eq!(Name::of(one) == Name::of(&two.to_owned()), one == two, "{one:?} {two:?}");
+                let copy = String::from(two);
+                assert_eq!(Name::of(one) == Name::of(&copy), one == two, "{one:?} {two:?}");
             }
         }
     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::testing::{KEY, Log, NO_IDENTITY_POLICY, OTHER_KEY, instance};
-use super::{HEADINGS, RULES, Severity, Verdict, catalogue, evaluate, rule, verdicts};
+use super::{Concern, HEADINGS, RULES, Severity, Verdict, catalogue, concerns, evaluate, rule, verdicts};
 use crate::correlate::{Case, Confidence};
 
 const IDS: [&str; 31] = [
