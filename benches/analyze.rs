@@ -17,7 +17,7 @@ use std::time::Duration;
 use floor::{Ratios, forget_peak_memory, inflate_only, measured, median, peak_memory_mb};
 use keytrail::archive::{Quiet, ReadOptions, read};
 use keytrail::correlate::{Case, Evidence, Question, correlate};
-use keytrail::rules::{self, Finding};
+use keytrail::rules::{self, Concern};
 use keytrail::source::disk;
 
 const ROUNDS: usize = 5;
@@ -71,7 +71,7 @@ fn compare(directory: &Path, options: &ReadOptions) {
 }
 
 /// Wall time of each stage, and what came of them.
-fn analyze(directory: &Path, options: &ReadOptions) -> ([Duration; 4], Case, Vec<Finding>) {
+fn analyze(directory: &Path, options: &ReadOptions) -> ([Duration; 4], Case, Vec<Concern>) {
     let (reading_cost, reading) = measured(|| {
         let objects = disk::list(directory).expect("a corpus");
         read(&objects, options, &Quiet)
@@ -84,7 +84,7 @@ fn analyze(directory: &Path, options: &ReadOptions) -> ([Duration; 4], Case, Vec
     });
     assert!(coverage.records.balance() && coverage.losses.is_empty(), "{:?}", coverage.records);
     let (correlating_cost, case) = measured(|| correlate(evidence, coverage, &Question::default()));
-    let (judging_cost, findings) = measured(|| rules::evaluate(&case));
+    let (judging_cost, findings) = measured(|| rules::concerns(&case));
     let stages = [reading_cost, gathering_cost, correlating_cost, judging_cost];
     (stages.map(|cost| cost.wall), case, findings)
 }

@@ -20,20 +20,26 @@ pub(super) fn run(arguments: &Analyze, is_quiet: bool) -> anyhow::Result<Outcome
     let sources = Sources::list(&arguments.sources, &arguments.aws, &question, is_quiet)?;
     let bar = Bar::new(is_quiet);
     let options = pipeline::read_options(&arguments.reading);
-    let answer = pipeline::answer(&sources.objects, &options, &question, &bar);
+    let answer = if arguments.output.shows_findings() {
+        pipeline::answer(&sources.objects, &options, &question, &bar)
+    } else {
+        pipeline::answer_without_words(&sources.objects, &options, &question, &bar)
+    };
     bar.finish();
     sources.check(&answer.case)?;
-    let next = next::command(
-        &answer.case,
-        &answer.findings,
-        Run {
+    // Who wants no messages is given no advice.
+    let next = if is_quiet {
+        None
+    } else {
+        let run = Run {
             sources: &arguments.sources,
             window: &arguments.window,
             filter: &arguments.filter,
             keys: &arguments.keys,
             aws: &arguments.aws,
-        },
-    );
+        };
+        next::command(&answer.case, answer.concerns(), run)
+    };
     let next: Vec<&str> = next.iter().map(String::as_str).collect();
     conclude(&answer, &question.filter, &arguments.output, is_quiet, &next)?;
     sources.conclude(&answer.case, is_quiet)?;
@@ -44,8 +50,7 @@ pub(super) fn run(arguments: &Analyze, is_quiet: bool) -> anyhow::Result<Outcome
     let is_too_severe = arguments.fail_on.is_some_and(|limit| {
         // A wrong key is wrong even where no rule can say where it came from.
         let is_mismatch = answer.case.nodes.iter().any(|node| node.key_verdict == KeyVerdict::Mismatch);
-        is_mismatch && limit <= Severity::High
-            || answer.findings.iter().any(|finding| finding.severity >= limit)
+        is_mismatch && limit <= Severity::High || answer.concerns().any(|(severity, _)| severity >= limit)
     });
     // The process ends: giving back millions of pieces one by one would only delay that.
     std::mem::forget(answer);

@@ -26,7 +26,7 @@ pub(super) fn run(arguments: &Explain, is_quiet: bool) -> anyhow::Result<Outcome
     bar.finish();
     sources.check(&answer.case)?;
     sources.conclude(&answer.case, is_quiet)?;
-    let Answer { case, findings } = &answer;
+    let Answer { case, findings, .. } = &answer;
     let subject = match report::find_subject(case, &arguments.subject) {
         Ok(subject) => subject,
         Err(error) => {

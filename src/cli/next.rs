@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::arguments::{FilterArguments, KeyArguments, WindowArguments};
 use super::sources::{self, AwsArguments};
 use crate::correlate::{Case, KeyVerdict, Node};
-use crate::rules::{Finding, Severity, SubjectKind};
+use crate::rules::{Severity, Subject, SubjectKind};
 
 /// How a run came to its records and what it expected of them.
 #[derive(Clone, Copy)]
@@ -22,8 +22,12 @@ pub(super) struct Run<'a> {
 
 /// The command that explains the worst node of a case: refused first, then under a wrong key, then with a finding of at least
 /// medium severity, then unknown.
-pub(super) fn command(case: &Case, findings: &[Finding], run: Run<'_>) -> Option<String> {
-    Some(explain(&worst_node(case, findings)?.instance_id, run))
+pub(super) fn command<'a>(
+    case: &Case,
+    concerns: impl Iterator<Item = (Severity, &'a Subject)>,
+    run: Run<'_>,
+) -> Option<String> {
+    Some(explain(&worst_node(case, concerns)?.instance_id, run))
 }
 
 /// The command that explains an instance as the run saw it.
@@ -88,7 +92,10 @@ pub(super) fn is_instance_id(id: &str) -> bool {
     id.strip_prefix("i-").is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-fn worst_node<'a>(case: &'a Case, findings: &[Finding]) -> Option<&'a Node> {
+fn worst_node<'a, 'c>(
+    case: &'a Case,
+    concerns: impl Iterator<Item = (Severity, &'c Subject)>,
+) -> Option<&'a Node> {
     let rank = |node: &Node| match node.key_verdict {
         KeyVerdict::Denied => Some(0),
         KeyVerdict::Mismatch => Some(1),
@@ -103,12 +110,11 @@ fn worst_node<'a>(case: &'a Case, findings: &[Finding]) -> Option<&'a Node> {
     if let Some((0..3, node)) = worst {
         return Some(node);
     }
-    // Findings come with the worst first.
-    let concerned = findings
-        .iter()
-        .filter(|finding| finding.severity >= Severity::Medium && finding.subject.kind == SubjectKind::Node);
-    let mut concerned = concerned.filter_map(|finding| {
-        case.nodes.iter().filter(is_plain).find(|node| node.instance_id == finding.subject.id)
+    // They come with the worst first.
+    let concerned = concerns
+        .filter(|(severity, subject)| *severity >= Severity::Medium && subject.kind == SubjectKind::Node);
+    let mut concerned = concerned.filter_map(|(_, subject)| {
+        case.nodes.iter().filter(is_plain).find(|node| node.instance_id == subject.id)
     });
     concerned.next().or(worst.map(|(_, node)| node))
 }
@@ -133,8 +139,8 @@ mod tests {
 
     use super::{Run, command, quoted, quoted_path};
     use crate::cli::arguments::{Analyze, Arguments, Command};
-    use crate::correlate::{Case, Confidence, KeyVerdict, Node};
-    use crate::rules::{Finding, Severity, Subject, SubjectKind};
+    use crate::correlate::{Case, KeyVerdict, Node};
+    use crate::rules::{Severity, Subject, SubjectKind};
 
     fn case(verdicts: &[(&str, KeyVerdict)]) -> Case {
         let node = |(id, verdict): &(&str, KeyVerdict)| Node {
@@ -145,20 +151,8 @@ mod tests {
         Case { nodes: verdicts.iter().map(node).collect(), ..Case::default() }
     }
 
-    fn finding(severity: Severity, id: &str) -> Finding {
-        Finding {
-            rule: "KT305",
-            name: "launch-aborted",
-            severity,
-            confidence: Confidence::Observed,
-            subject: Subject { kind: SubjectKind::Node, id: id.into() },
-            title: String::new(),
-            explanation: String::new(),
-            evidence: Vec::new(),
-            ruled_out: Vec::new(),
-            missing: Vec::new(),
-            remediation: None,
-        }
+    fn subject(id: &str) -> Subject {
+        Subject { kind: SubjectKind::Node, id: id.into() }
     }
 
     fn analyze(line: &str) -> Analyze {
@@ -175,7 +169,7 @@ mod tests {
     }
 
     fn next(case: &Case, line: &str) -> Option<String> {
-        command(case, &[], run(&analyze(line)))
+        command(case, std::iter::empty(), run(&analyze(line)))
     }
 
     #[test]
@@ -198,7 +192,8 @@ mod tests {
         let case =
             case(&[("i-0a", KeyVerdict::Match), ("i-0b", KeyVerdict::Match), ("i-0c", KeyVerdict::Unknown)]);
         let of = |severity| {
-            command(&case, &[finding(severity, "i-0b")], run(&analyze("logs"))).expect("a command")
+            command(&case, [(severity, &subject("i-0b"))].into_iter(), run(&analyze("logs")))
+                .expect("a command")
         };
         assert_eq!(of(Severity::Medium), "keytrail explain i-0b logs");
         assert_eq!(of(Severity::Low), "keytrail explain i-0c logs");
@@ -209,7 +204,10 @@ mod tests {
         assert_eq!(next(&case(&[("i-0a; reboot", KeyVerdict::Denied)]), "logs"), None);
         assert_eq!(next(&case(&[("--help", KeyVerdict::Denied)]), "logs"), None);
         let case = case(&[("i-0a; reboot", KeyVerdict::Match)]);
-        assert_eq!(command(&case, &[finding(Severity::High, "i-0a; reboot")], run(&analyze("logs"))), None);
+        assert_eq!(
+            command(&case, [(Severity::High, &subject("i-0a; reboot"))].into_iter(), run(&analyze("logs"))),
+            None
+        );
     }
 
     #[test]

@@ -140,6 +140,11 @@ pub(super) fn check(arguments: &OutputArguments) -> anyhow::Result<()> {
 }
 
 impl OutputArguments {
+    /// Whether anything is written of the findings.
+    pub(super) fn shows_findings(&self) -> bool {
+        self.output != Format::None || !self.export.is_empty()
+    }
+
     /// Whether any output is one flat table.
     fn chooses_table(&self) -> bool {
         matches!(self.output, Format::Csv | Format::Parquet)
@@ -160,7 +165,7 @@ pub(super) fn write(answer: &Answer, arguments: &OutputArguments) -> anyhow::Res
 }
 
 fn write_result(answer: &Answer, format: Format, table: Table) -> io::Result<()> {
-    let Answer { case, findings } = answer;
+    let Answer { case, findings, .. } = answer;
     if matches!(format, Format::Table | Format::Wide) {
         let mut out = anstream::AutoStream::auto(io::stdout().lock());
         report::write_incidents(&mut out, &incidents(case, findings), findings, layout())?;
@@ -208,7 +213,7 @@ fn layout_of(is_terminal: bool) -> Layout {
 }
 
 fn write_file(answer: &Answer, target: &Target, force: bool) -> anyhow::Result<()> {
-    let Answer { case, findings } = answer;
+    let Answer { case, findings, .. } = answer;
     destination::put_in_place(&target.path, force, |out| match target.format {
         ExportFormat::Json => report::write_json(out, case, findings, TOOL),
         ExportFormat::JsonLines => report::write_json_lines(out, case, findings),

@@ -5,13 +5,25 @@ use super::{manifest, window};
 use crate::archive::{self, Progress, ReadOptions};
 use crate::correlate::{Case, Evidence, Expectations, Filter, Question, correlate};
 use crate::event::Timestamp;
-use crate::rules::{self, Finding};
+use crate::rules::{self, Concern, Finding, Severity, Subject};
 use crate::source::SourceObject;
 
 /// What the evidence says.
+#[derive(Default)]
 pub(super) struct Answer {
     pub(super) case: Case,
+    /// Empty where nobody is to be shown what they say.
     pub(super) findings: Vec<Finding>,
+    /// What is left of the findings then; otherwise empty.
+    concerns: Vec<Concern>,
+}
+
+impl Answer {
+    /// How bad each finding is and what it is about, the worst first.
+    pub(super) fn concerns(&self) -> impl Iterator<Item = (Severity, &Subject)> {
+        let of_findings = self.findings.iter().map(|finding| (finding.severity, &finding.subject));
+        of_findings.chain(self.concerns.iter().map(|concern| (concern.severity, &concern.subject)))
+    }
 }
 
 /// Reads, gathers, correlates and judges, all of it on as many threads as `options` say.
@@ -21,6 +33,26 @@ pub(super) fn answer(
     question: &Question,
     progress: &dyn Progress,
 ) -> Answer {
+    answer_by(objects, options, question, progress, |case| (rules::evaluate(case), Vec::new()))
+}
+
+/// As [`answer`], where nobody is to be shown what the findings say.
+pub(super) fn answer_without_words(
+    objects: &[SourceObject],
+    options: &ReadOptions,
+    question: &Question,
+    progress: &dyn Progress,
+) -> Answer {
+    answer_by(objects, options, question, progress, |case| (Vec::new(), rules::concerns(case)))
+}
+
+fn answer_by(
+    objects: &[SourceObject],
+    options: &ReadOptions,
+    question: &Question,
+    progress: &dyn Progress,
+    judge: fn(&Case) -> (Vec<Finding>, Vec<Concern>),
+) -> Answer {
     let answer = || {
         let reading = archive::read(objects, options, progress);
         let mut coverage = reading.coverage;
@@ -28,8 +60,8 @@ pub(super) fn answer(
         evidence.settle(&mut coverage);
         assert!(coverage.records.balance(), "every record has one fate: {:?}", coverage.records);
         let case = correlate(evidence, coverage, question);
-        let findings = rules::evaluate(&case);
-        Answer { case, findings }
+        let (findings, concerns) = judge(&case);
+        Answer { case, findings, concerns }
     };
     match rayon::ThreadPoolBuilder::new().num_threads(options.jobs).build() {
         Ok(pool) => pool.install(answer),

@@ -18,7 +18,7 @@ use super::progress::Bar;
 use super::sources::{AwsArguments, NothingListed, Sources};
 use super::wait::{self, Look, Patience};
 use super::{Outcome, manifest, window};
-use crate::correlate::{Case, Question};
+use crate::correlate::Question;
 use crate::report;
 use crate::source::disk;
 use crate::verify::{Demand, Outcome as Verdict, Verification, Wait, WaitEnd, verify};
@@ -126,7 +126,7 @@ pub(super) fn run(arguments: &Verify, is_quiet: bool) -> anyhow::Result<Outcome>
     let (reading, wait) = wait::until_told(patience, is_quiet, move || look(&again, &asked, true))?;
     let reading = match reading {
         Some(reading) => reading,
-        None => judge(Answer { case: Case::default(), findings: Vec::new() }, arguments, &question),
+        None => judge(Answer::default(), arguments, &question),
     };
     let outcome = conclude(arguments, &question, &reading, Some(wait), is_quiet)?;
     // Who stopped the wait has a part of the answer.

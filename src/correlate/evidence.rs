@@ -24,8 +24,9 @@ impl Evidence {
     pub fn gather(events: Vec<Box<Event>>) -> Self {
         let read = events.len();
         let mut ordered: Vec<Ordered> = events.into_par_iter().map(Ordered::new).collect();
-        ordered.par_sort_by(|one, two| one.key.cmp(&two.key).then_with(|| compare(&one.event, &two.event)));
-        ordered.dedup_by(|next, kept| next.key.2 == kept.key.2 && is_copy(&next.event, &kept.event));
+        ordered
+            .par_sort_by(|one, two| one.key().cmp(&two.key()).then_with(|| compare(&one.event, &two.event)));
+        ordered.dedup_by(|next, kept| next.beginning == kept.beginning && is_copy(&next.event, &kept.event));
         let has_amendments = ordered.iter().any(|ordered| ordered.is_amendment);
         let mut events: Vec<Box<Event>> = ordered.into_iter().map(|ordered| ordered.event).collect();
         // Collected in place: what the keys took is given back.
@@ -66,19 +67,28 @@ fn leave_out_amended(events: &mut Vec<Box<Event>>) {
 
 /// An event, and what decides its place among nearly all others: comparing that needs no look at the event.
 struct Ordered {
-    /// Time, causal rank, and how the event id begins.
-    key: (Timestamp, u8, u64),
-    is_amendment: bool,
+    time: Timestamp,
+    /// How the event id begins.
+    beginning: u64,
     event: Box<Event>,
+    /// Causal rank.
+    rank: u8,
+    is_amendment: bool,
 }
 
 impl Ordered {
     fn new(event: Box<Event>) -> Self {
         Self {
-            key: (event.time, rank(&event.detail), event.event_id.beginning()),
+            time: event.time,
+            beginning: event.event_id.beginning(),
+            rank: rank(&event.detail),
             is_amendment: event.amends.is_some(),
             event,
         }
+    }
+
+    fn key(&self) -> (Timestamp, u8, u64) {
+        (self.time, self.rank, self.beginning)
     }
 }
 

@@ -11,13 +11,7 @@ use crate::event::{Detail, Event, FleetError, Launch, NodeTags, Text};
 pub(super) fn find(events: &[Box<Event>], kinds: &Kinds<'_>) -> Vec<LaunchFailure> {
     // An attempt inside a fleet that made instances after all is no failure.
     let made = || at(events, &kinds.fleets).chain(at(events, &kinds.launches)).map(|(_, event)| event);
-    let is_fruitless = |event: &&Event| match &event.detail {
-        Detail::Fleet(fleet) => fleet.instances.is_empty() && !fleet.dry_run,
-        Detail::Launch(launch) => launch.instances.is_empty() && !launch.dry_run,
-        _ => false,
-    };
-    let fruitless: Vec<&Event> = made().filter(is_fruitless).collect();
-    if fruitless.is_empty() {
+    if kinds.fruitless.is_empty() {
         return Vec::new();
     }
     let fulfilled: HashSet<&str> = made()
@@ -29,7 +23,9 @@ pub(super) fn find(events: &[Box<Event>], kinds: &Kinds<'_>) -> Vec<LaunchFailur
         })
         .collect();
     let mut failures = Vec::new();
-    for event in fruitless {
+    let fruitless = || at(events, &kinds.fruitless).map(|(_, event)| event);
+    let is_fleet = |event: &&Event| matches!(event.detail, Detail::Fleet(_));
+    for event in fruitless().filter(is_fleet).chain(fruitless().filter(|event| !is_fleet(event))) {
         match &event.detail {
             Detail::Fleet(fleet) => {
                 if is_validation(event, &fleet.tags) {

@@ -1,17 +1,17 @@
-//! Numbers in groups that are numbers themselves, in one piece of memory: what a map of vectors would be, without an
-//! allocation and a hash for each.
+//! Members of groups that are numbers, in one piece of memory: what a map of vectors would be, without an allocation
+//! and a hash for each.
 
 /// Members of each group, in the order in which they came.
 #[derive(Debug, Default)]
-pub(super) struct Grouped {
+pub(super) struct Grouped<T = u32> {
     /// Where the members of each group begin, and, last, where they end.
     starts: Vec<u32>,
-    members: Vec<u32>,
+    members: Vec<T>,
 }
 
-impl Grouped {
+impl<T: Copy + Default> Grouped<T> {
     /// Groups `pairs` of group and member; there are `groups` groups.
-    pub(super) fn new(groups: usize, pairs: impl Iterator<Item = (u32, u32)> + Clone) -> Self {
+    pub(super) fn new(groups: usize, pairs: impl Iterator<Item = (u32, T)> + Clone) -> Self {
         let mut starts = vec![0u32; groups + 1];
         for (group, _) in pairs.clone() {
             starts[group as usize + 1] += 1;
@@ -21,7 +21,7 @@ impl Grouped {
             sum += *start;
             *start = sum;
         }
-        let mut members = vec![0; sum as usize];
+        let mut members = vec![T::default(); sum as usize];
         let mut next = starts.clone();
         for (group, member) in pairs {
             let place = &mut next[group as usize];
@@ -31,7 +31,7 @@ impl Grouped {
         Self { starts, members }
     }
 
-    pub(super) fn of(&self, group: u32) -> &[u32] {
+    pub(super) fn of(&self, group: u32) -> &[T] {
         let group = group as usize;
         &self.members[self.starts[group] as usize..self.starts[group + 1] as usize]
     }

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::case::Confidence;
 use super::grouped::Grouped;
 use super::history::{CLOCK_SKEW_SECONDS_MAX, History};
-use super::kinds::Kinds;
+use super::kinds::{Kinds, UsePlace};
 use super::launches::{Draft, Drafts};
 use crate::event::{
     Denial, Event, Id, KmsOperation, KmsUse, Text, is_key_state_failure, is_refusal, is_throttling,
@@ -93,14 +93,11 @@ pub(super) fn join(
     kinds: &Kinds<'_>,
     numbered: &Numbered<'_>,
     cleanups: &HashMap<&Id, Vec<u32>>,
-    drafts: &mut Drafts,
+    drafts: &mut Drafts<'_>,
 ) -> Vec<u32> {
     drafts.drafts.par_iter_mut().for_each(|draft| draft.volumes_made = volumes_made(draft, history));
     let index = Index::build(events, kinds, numbered, cleanups, drafts);
-    let mut joining =
-        Joining { index: &index, drafts, joins: Vec::new(), asked: Vec::new(), apart: Vec::new() };
-    joining.join_requests();
-    let Joining { mut joins, asked, apart, .. } = joining;
+    let Joined { mut joins, asked, apart } = join_requests(&index, drafts);
     let unjoined = join_by_session(&index, drafts, &apart, &mut joins);
     let by_node = (0u32..).zip(&joins).map(|(number, (node, _))| (*node, number));
     let by_node = Grouped::new(drafts.drafts.len(), by_node);
@@ -116,10 +113,9 @@ pub(super) fn join(
     unjoined
 }
 
-/// The joining of one request after the other.
-struct Joining<'i, 'a> {
-    index: &'i Index<'a>,
-    drafts: &'i Drafts,
+/// What was found of some requests, one after the other.
+#[derive(Default)]
+struct Joined {
     /// Nodes, and what is joined to them.
     joins: Vec<(u32, JoinedUse)>,
     /// Nodes that a request launched alone which asked KMS for something.
@@ -128,29 +124,43 @@ struct Joining<'i, 'a> {
     apart: Vec<Vec<u32>>,
 }
 
+/// The joining of one request after the other.
+struct Joining<'i, 'a> {
+    index: &'i Index<'a>,
+    drafts: &'i Drafts<'i>,
+    joined: Joined,
+}
+
+/// Joins the uses of each request: one of them may name what the others do not. Then those without a request.
+fn join_requests(index: &Index<'_>, drafts: &Drafts<'_>) -> Joined {
+    let numbered = || index.uses.par_iter().enumerate();
+    let joining = || Joining { index, drafts, joined: Joined::default() };
+    let of_requests = numbered().filter_map(|(number, used)| {
+        let number = u32::try_from(number).expect("fewer than four billion events");
+        let request = used.request?;
+        let group = index.uses_by_request.of(request);
+        (group[0] == number).then(|| (group, index.launches.of(request)))
+    });
+    let of_requests = of_requests.fold(joining, |mut joining, (group, launched)| {
+        joining.join_group(group, launched);
+        joining
+    });
+    let alone =
+        numbered().filter(|(_, used)| used.request.is_none()).fold(joining, |mut joining, (number, _)| {
+            joining.join_group(&[u32::try_from(number).expect("fewer than four billion events")], &[]);
+            joining
+        });
+    let mut all = Joined::default();
+    let found: Vec<Joined> = of_requests.chain(alone).map(|joining| joining.joined).collect();
+    for mut found in found {
+        all.joins.append(&mut found.joins);
+        all.asked.append(&mut found.asked);
+        all.apart.append(&mut found.apart);
+    }
+    all
+}
+
 impl Joining<'_, '_> {
-    /// Joins the uses of each request: one of them may name what the others do not.
-    fn join_requests(&mut self) {
-        let index = self.index;
-        for (number, used) in (0u32..).zip(&index.uses) {
-            if let Some(request) = used.request {
-                let group = index.uses_by_request.of(request);
-                if group[0] == number {
-                    self.join_group(group, index.launches.of(request));
-                }
-            }
-        }
-        for (number, used) in (0u32..).zip(&index.uses) {
-            if used.request.is_none() {
-                self.join_group(&[number], &[]);
-            }
-        }
-    }
-
-    fn event(&self, number: u32) -> &Event {
-        &self.index.events[self.used(number).event as usize]
-    }
-
     fn used(&self, number: u32) -> &Use {
         &self.index.uses[number as usize]
     }
@@ -173,7 +183,7 @@ impl Joining<'_, '_> {
     fn note(&mut self, number: u32, node: u32, candidates: usize, launched: &[u32]) {
         let used = *self.used(number);
         let is_certain = candidates == 1 && (launched.len() < 2 || used.node.is_some());
-        self.joins.push((
+        self.joined.joins.push((
             node,
             JoinedUse {
                 event: used.event,
@@ -187,11 +197,11 @@ impl Joining<'_, '_> {
 
     /// Joins the uses of one request, which made the nodes `launched`.
     fn join_group(&mut self, group: &[u32], launched: &[u32]) {
-        let first = self.event(group[0]);
-        let is_here = |node: &u32| is_same_place(first, &self.drafts.drafts[*node as usize]);
+        let place = self.index.rows[group[0] as usize].place;
+        let is_here = |node: &u32| is_same_place(place, &self.drafts.drafts[*node as usize]);
         let launched: Vec<u32> = launched.iter().copied().filter(is_here).collect();
         if let [only] = launched[..] {
-            self.asked.push(only);
+            self.joined.asked.push(only);
             for &number in group {
                 // A volume that another node is known to hold is that node's, whatever the request.
                 self.note(number, self.used(number).node.unwrap_or(only), 1, &launched);
@@ -235,7 +245,7 @@ impl Joining<'_, '_> {
                 self.note(number, node, 1, launched);
             }
         } else if !request_id.is_some_and(|id| index.is_of_other_call(id)) {
-            self.apart.push(unnamed);
+            self.joined.apart.push(unnamed);
         }
     }
 }
@@ -248,16 +258,16 @@ fn volumes_made(draft: &Draft, history: &History) -> Option<usize> {
 }
 
 /// Caller's account (or the record's, where the caller is a service) and region are the node's.
-fn is_same_place(event: &Event, draft: &Draft) -> bool {
+fn is_same_place(place: UsePlace<'_>, draft: &Draft) -> bool {
+    let UsePlace { region, account_id, caller } = place;
     let node = &draft.node;
-    let caller = event.identity.account_id.as_ref().unwrap_or(&event.account_id);
-    event.region == node.region && (*caller == node.account_id || event.account_id == node.account_id)
+    *region == *node.region && (*caller == *node.account_id || *account_id == *node.account_id)
 }
 
 /// (session ARN, account, region) -> launches by time.
 type Sessions<'a> = HashMap<(&'a Text, &'a Text, &'a Text), Vec<(i64, u32)>>;
 
-fn launches_by_session<'a>(events: &'a [Box<Event>], drafts: &'a Drafts) -> Sessions<'a> {
+fn launches_by_session<'a>(events: &'a [Box<Event>], drafts: &'a Drafts<'_>) -> Sessions<'a> {
     let mut launches: Sessions<'_> = HashMap::new();
     for (number, draft) in (0u32..).zip(&drafts.drafts) {
         let Some(event) = draft.launch.or(draft.fleet).map(|index| &events[index as usize]) else {
@@ -278,7 +288,7 @@ fn launches_by_session<'a>(events: &'a [Box<Event>], drafts: &'a Drafts) -> Sess
 /// Returns what EC2 was refused and not even this joins.
 fn join_by_session(
     index: &Index<'_>,
-    drafts: &Drafts,
+    drafts: &Drafts<'_>,
     apart: &[Vec<u32>],
     joins: &mut Vec<(u32, JoinedUse)>,
 ) -> Vec<u32> {

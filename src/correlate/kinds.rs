@@ -9,6 +9,8 @@ use rayon::prelude::*;
 use super::key::is_alias;
 use super::key_use::refusal_of;
 use super::launches::is_by_karpenter;
+use super::mentions::Mentions;
+use super::name::Name;
 use crate::event::{Detail, Event, Id, IdentityKind, KmsOperation, KmsUse, Text};
 
 /// Events that one worker looks at before it takes more.
@@ -23,12 +25,16 @@ pub(super) struct Kinds<'a> {
     pub(super) launches: Vec<u32>,
     /// CreateFleet.
     pub(super) fleets: Vec<u32>,
-    /// What happens to instances afterwards: tags, stops, starts, ends, volumes.
-    pub(super) later: Vec<u32>,
-    /// Of these, calls for volumes, and starts.
+    /// Of these, those that made no instance.
+    pub(super) fruitless: Vec<u32>,
+    /// Which instances launches and fleets made, and what happened to these afterwards; by runs of events.
+    pub(super) mentions: Vec<Mentions<'a>>,
+    /// Stops and ends.
+    pub(super) ends: Vec<u32>,
+    /// Calls for volumes, and starts.
     pub(super) volumes: Vec<u32>,
-    /// KMS operations that may belong to a node's volumes.
-    pub(super) key_uses: Vec<KeyUse<'a>>,
+    /// KMS operations that may belong to a node's volumes; by runs of events.
+    pub(super) key_uses: Vec<Vec<KeyUse<'a>>>,
     /// Of these, those that the key's owner sees of another account's call.
     pub(super) foreign_uses: Vec<u32>,
     /// RetireGrant and RevokeGrant.
@@ -48,13 +54,23 @@ pub(super) struct KeyUse<'a> {
     pub(super) event: u32,
     pub(super) request_id: Option<Id>,
     /// The instance that it names: the grantee of a grant, or whose volume was opened.
-    pub(super) instance: Option<&'a str>,
-    pub(super) volume: Option<&'a str>,
+    pub(super) instance: Option<Name<'a>>,
+    pub(super) volume: Option<Name<'a>>,
+    /// Where the call was logged, and whose account it was made from.
+    pub(super) place: UsePlace<'a>,
     pub(super) is_success: bool,
     /// Whether KMS refused what a launch needs.
     pub(super) is_refusal: bool,
     /// Whether it made the data key of a volume.
     pub(super) is_data_key: bool,
+}
+
+/// Where a KMS event was logged, and the account of its caller.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UsePlace<'a> {
+    pub(super) region: &'a str,
+    pub(super) account_id: &'a str,
+    pub(super) caller: &'a str,
 }
 
 impl<'a> KeyUse<'a> {
@@ -63,8 +79,17 @@ impl<'a> KeyUse<'a> {
         Self {
             event: index,
             request_id: event.request_id.clone(),
-            instance: kms.grantee_instance_id.as_deref().or(event.identity.instance_id.as_deref()),
-            volume: kms.volume_id.as_deref(),
+            instance: kms
+                .grantee_instance_id
+                .as_deref()
+                .or(event.identity.instance_id.as_deref())
+                .map(Name::of),
+            volume: kms.volume_id.as_deref().map(Name::of),
+            place: UsePlace {
+                region: &event.region,
+                account_id: &event.account_id,
+                caller: event.identity.account_id.as_ref().unwrap_or(&event.account_id),
+            },
             is_success,
             is_refusal: !is_success && refusal_of(event, kms).is_some(),
             is_data_key: kms.operation == KmsOperation::GenerateDataKeyWithoutPlaintext
@@ -84,19 +109,25 @@ impl<'a> Kinds<'a> {
             })
             .collect();
         let mut all = Self::default();
-        all.key_uses.reserve(found.iter().map(|found| found.key_uses.len()).sum());
         for found in found {
             all.append(found);
         }
         all
     }
 
+    /// The KMS operations that may belong to a node's volumes, in order.
+    pub(super) fn key_uses(&self) -> impl Iterator<Item = &KeyUse<'a>> {
+        self.key_uses.iter().flatten()
+    }
+
     fn of_chunk(first: u32, events: &'a [Box<Event>]) -> Self {
         let mut kinds = Self::default();
+        // What is not needed of it is never touched, and nothing is moved while it grows.
+        let (mut mentions, mut key_uses) = (Mentions::default(), Vec::with_capacity(events.len()));
         // Most events share their user agent and role with the one before.
         let mut last: Option<(&Text, &Text)> = None;
         for (index, event) in (first..).zip(events) {
-            kinds.note(index, event);
+            kinds.note(index, event, &mut mentions, &mut key_uses);
             let Some(role) = &event.identity.issuer_arn else {
                 continue;
             };
@@ -108,16 +139,24 @@ impl<'a> Kinds<'a> {
             }
             last = Some((&event.user_agent, role));
         }
+        kinds.mentions.push(mentions);
+        kinds.key_uses.push(key_uses);
         kinds
     }
 
-    fn note(&mut self, index: u32, event: &'a Event) {
+    fn note(
+        &mut self,
+        index: u32,
+        event: &'a Event,
+        mentions: &mut Mentions<'a>,
+        key_uses: &mut Vec<KeyUse<'a>>,
+    ) {
         match &event.detail {
             Detail::Kms(kms) => {
                 if matches!(kms.operation, KmsOperation::RetireGrant | KmsOperation::RevokeGrant) {
                     self.grant_ends.push(index);
                 } else {
-                    self.key_uses.push(KeyUse::read(index, event, kms));
+                    key_uses.push(KeyUse::read(index, event, kms));
                     if event.identity.kind == IdentityKind::AwsAccount && event.shared_event_id.is_some() {
                         self.foreign_uses.push(index);
                     }
@@ -134,17 +173,31 @@ impl<'a> Kinds<'a> {
             | Detail::Alias(_)
             | Detail::KeyState(_)
             | Detail::ClusterSecrets { .. } => self.configuration.push(index),
-            Detail::Launch(_) => self.launches.push(index),
-            Detail::Fleet(_) => self.fleets.push(index),
+            Detail::Launch(launch) => {
+                self.launches.push(index);
+                if launch.instances.is_empty() && !launch.dry_run {
+                    self.fruitless.push(index);
+                }
+                mentions.note_made(index, event);
+            }
+            Detail::Fleet(fleet) => {
+                self.fleets.push(index);
+                if fleet.instances.is_empty() && !fleet.dry_run {
+                    self.fruitless.push(index);
+                }
+                mentions.note_made(index, event);
+            }
             Detail::Volume(_) | Detail::Start(_) => {
                 self.volumes.push(index);
-                self.later.push(index);
+                mentions.note_later(index, event);
             }
-            Detail::Tagging { .. }
-            | Detail::Termination(_)
-            | Detail::Stop(_)
-            | Detail::SpotInterruption(_)
-            | Detail::AutoScalingTermination { .. } => self.later.push(index),
+            Detail::Termination(_) | Detail::Stop(_) => {
+                self.ends.push(index);
+                mentions.note_later(index, event);
+            }
+            Detail::Tagging { .. } | Detail::SpotInterruption(_) | Detail::AutoScalingTermination { .. } => {
+                mentions.note_later(index, event);
+            }
             Detail::NetworkInterfaceDeletion { .. } => self.cleanups.push(index),
             Detail::Selectors(_) => self.selectors.push(index),
         }
@@ -154,7 +207,9 @@ impl<'a> Kinds<'a> {
         self.configuration.extend(other.configuration);
         self.launches.extend(other.launches);
         self.fleets.extend(other.fleets);
-        self.later.extend(other.later);
+        self.fruitless.extend(other.fruitless);
+        self.mentions.extend(other.mentions);
+        self.ends.extend(other.ends);
         self.volumes.extend(other.volumes);
         self.key_uses.extend(other.key_uses);
         self.foreign_uses.extend(other.foreign_uses);

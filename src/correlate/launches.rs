@@ -10,7 +10,12 @@ use super::case::{
     CapacityType, Confidence, LaunchTemplateRef, Node, Provisioner, TimelineRef, TimelineRole,
 };
 use super::kinds::{Kinds, at};
-use crate::event::{Detail, Event, FleetInstance, FleetLaunch, Launch, LaunchedInstance, NodeTags, Text};
+use super::mentions::{Instances, Mention, MentionKind};
+use super::name::Name;
+use super::termination;
+use crate::event::{
+    Detail, Event, FleetInstance, FleetLaunch, Launch, LaunchedInstance, NodeTags, Text, VolumeChange,
+};
 
 /// A node in the making.
 #[derive(Debug, Default)]
@@ -61,11 +66,11 @@ impl Draft {
 }
 
 /// All nodes in the making.
-#[derive(Debug, Default)]
-pub(super) struct Drafts {
+#[derive(Debug)]
+pub(super) struct Drafts<'a> {
+    /// By the numbers of `instances`.
     pub(super) drafts: Vec<Box<Draft>>,
-    /// Instance id -> place in `drafts`.
-    pub(super) by_instance: HashMap<Text, u32>,
+    instances: Instances<'a>,
 }
 
 /// The version in Karpenter's user agent: the text after `karpenter.sh-`.
@@ -104,221 +109,177 @@ pub(super) fn is_by_auto_mode(event: &Event) -> bool {
         || &*event.source_ip == "eks.amazonaws.com"
 }
 
-impl Drafts {
-    pub(super) fn build(events: &[Box<Event>], kinds: &Kinds<'_>) -> Self {
-        let mut all = Self::default();
-        all.note_launches(events, kinds);
-        all.join_fleets(events, &kinds.fleets);
-        for (index, event) in at(events, &kinds.later) {
-            all.note_later(event, index, &kinds.karpenter_roles);
-        }
-        all.drafts.par_iter_mut().for_each(|draft| settle(draft, events, &kinds.karpenter_roles));
-        all
+impl<'a> Drafts<'a> {
+    pub(super) fn build(events: &[Box<Event>], kinds: &'a Kinds<'_>) -> Self {
+        let instances = Instances::find(events, &kinds.mentions, &kinds.karpenter_roles);
+        let fleets = LazyLock::new(|| fleets_by_id(events, &kinds.fleets));
+        let making = Making { events, karpenter_roles: &kinds.karpenter_roles, fleets };
+        let count = u32::try_from(instances.len()).expect("fewer than four billion instances");
+        let drafts = (0..count).into_par_iter().map(|instance| {
+            let mut draft = Box::<Draft>::default();
+            making.fill(&mut draft, instances.mentions_of(instance));
+            draft
+        });
+        let drafts = drafts.collect();
+        Self { drafts, instances }
     }
 
-    /// Notes the instances that RunInstances and CreateFleet made, in the order of these.
-    fn note_launches(&mut self, events: &[Box<Event>], kinds: &Kinds<'_>) {
-        let mut fleets = at(events, &kinds.fleets).peekable();
-        for (index, event) in at(events, &kinds.launches) {
-            while let Some((fleet_index, fleet)) = fleets.next_if(|(fleet, _)| *fleet < index) {
-                self.note_fleet(fleet, fleet_index);
-            }
-            self.note_launch(event, index);
-        }
-        for (index, event) in fleets {
-            self.note_fleet(event, index);
-        }
+    pub(super) fn into_drafts(self) -> Vec<Box<Draft>> {
+        self.drafts
     }
 
-    /// Joins nodes to the CreateFleet whose id their tags or client token name, where its response does not
-    /// list them; and to the launch template that a fleet names, where nothing nearer does.
-    fn join_fleets(&mut self, events: &[Box<Event>], made: &[u32]) {
-        let mut fleets: HashMap<&Text, u32> = HashMap::with_capacity(made.len());
-        for (index, event) in at(events, made) {
-            if let (Detail::Fleet(fleet), None) = (&event.detail, &event.error)
-                && let Some(id) = &fleet.fleet_id
-            {
-                fleets.entry(id).or_insert(index);
-            }
+    /// The place in `drafts` of the node that an event names.
+    pub(super) fn number(&self, instance: Name<'_>) -> Option<u32> {
+        self.instances.number(instance)
+    }
+}
+
+/// The CreateFleet of each fleet: the first that made it.
+fn fleets_by_id<'a>(events: &'a [Box<Event>], made: &[u32]) -> HashMap<&'a Text, u32> {
+    let mut fleets = HashMap::with_capacity(made.len());
+    for (index, event) in at(events, made) {
+        if let (Detail::Fleet(fleet), None) = (&event.detail, &event.error)
+            && let Some(id) = &fleet.fleet_id
+        {
+            fleets.entry(id).or_insert(index);
         }
-        for draft in &mut self.drafts {
-            if draft.fleet.is_none()
-                && let Some(&index) = draft.node.fleet_id.as_ref().and_then(|id| fleets.get(id))
-            {
-                draft.fleet = Some(index);
-                draft.note(index, TimelineRole::Fleet);
-            }
-            let Some(Detail::Fleet(fleet)) = draft.fleet.map(|index| &events[index as usize].detail) else {
-                continue;
-            };
-            take_tags(&mut draft.node, &fleet.tags);
-            if draft.node.launch_template.is_none()
-                && draft.template_name.is_none()
-                && let [template] = fleet.launch_templates.as_slice()
-            {
-                match &template.id {
-                    Some(id) => {
-                        let version = template.version.clone();
-                        draft.node.launch_template = Some(LaunchTemplateRef { id: id.clone(), version });
-                    }
-                    None => {
-                        draft.template_name.clone_from(&template.name);
-                        draft.template_version.clone_from(&template.version);
-                    }
+    }
+    fleets
+}
+
+/// What nodes are made with.
+struct Making<'e, 'k, F> {
+    events: &'e [Box<Event>],
+    karpenter_roles: &'k HashSet<Text>,
+    /// Asked for only where no CreateFleet lists the instance.
+    fleets: LazyLock<HashMap<&'e Text, u32>, F>,
+}
+
+impl<'e, F: FnOnce() -> HashMap<&'e Text, u32>> Making<'e, '_, F> {
+    /// Fills an empty draft from all that names the node.
+    fn fill(&self, draft: &mut Draft, mentions: &[Mention]) {
+        let event = |mention: &Mention| &*self.events[mention.event as usize];
+        let first = mentions.first().expect("some event introduced it");
+        draft.node.instance_id = first.instance(event(first)).clone();
+        draft.node.account_id = event(first).account_id.clone();
+        draft.node.region = event(first).region.clone();
+        let makers = mentions.iter().take_while(|mention| mention.kind == MentionKind::Made).count();
+        let (made, later) = mentions.split_at(makers);
+        let mut launched_as = None;
+        for mention in made {
+            let event = event(mention);
+            match &event.detail {
+                Detail::Launch(launch) if draft.launch.is_none() => {
+                    let instance = &launch.instances[mention.place as usize];
+                    draft.launch = Some(mention.event);
+                    draft.launched_together = launch.instances.len();
+                    draft.note(mention.event, TimelineRole::Launch);
+                    fill_from_launch(draft, event, launch, instance);
+                    launched_as = Some(instance);
                 }
+                Detail::Fleet(fleet) if draft.fleet.is_none() => {
+                    note_fleet(draft, event, mention.event, fleet, &fleet.instances[mention.place as usize]);
+                }
+                _ => {}
             }
         }
-    }
-
-    fn draft(&mut self, instance: &Text, event: &Event) -> &mut Draft {
-        if let Some(&known) = self.by_instance.get(instance) {
-            return &mut self.drafts[known as usize];
+        self.join_fleet(draft);
+        for mention in later {
+            let is_karpenters = mention.kind == MentionKind::TaggedByKarpenter;
+            note_later(draft, event(mention), mention.event, is_karpenters);
         }
-        let next = u32::try_from(self.drafts.len()).expect("fewer than four billion instances");
-        self.by_instance.insert(instance.clone(), next);
-        let node = Node {
-            instance_id: instance.clone(),
-            account_id: event.account_id.clone(),
-            region: event.region.clone(),
-            ..Node::default()
-        };
-        self.drafts.push(Box::new(Draft { node, ..Draft::default() }));
-        self.drafts.last_mut().expect("just pushed")
+        settle(draft, self.events, launched_as, self.karpenter_roles);
+        termination::note_life(draft, self.events);
     }
 
-    fn note_launch(&mut self, event: &Event, index: u32) {
-        let (Detail::Launch(launch), None) = (&event.detail, &event.error) else {
+    /// Joins a node to the CreateFleet whose id its tags or client token name, where no response lists it; and to
+    /// the launch template that a fleet names, where nothing nearer does.
+    fn join_fleet(&self, draft: &mut Draft) {
+        if draft.fleet.is_none()
+            && let Some(&index) = draft.node.fleet_id.as_ref().and_then(|id| self.fleets.get(id))
+        {
+            draft.fleet = Some(index);
+            draft.note(index, TimelineRole::Fleet);
+        }
+        let Some(Detail::Fleet(fleet)) = draft.fleet.map(|index| &self.events[index as usize].detail) else {
             return;
         };
-        if launch.dry_run {
-            return;
-        }
-        for instance in &launch.instances {
-            let draft = self.draft(&instance.instance_id, event);
-            if draft.launch.is_some() {
-                continue;
+        take_tags(&mut draft.node, &fleet.tags);
+        if draft.node.launch_template.is_none()
+            && draft.template_name.is_none()
+            && let [template] = fleet.launch_templates.as_slice()
+        {
+            match &template.id {
+                Some(id) => {
+                    let version = template.version.clone();
+                    draft.node.launch_template = Some(LaunchTemplateRef { id: id.clone(), version });
+                }
+                None => {
+                    draft.template_name.clone_from(&template.name);
+                    draft.template_version.clone_from(&template.version);
+                }
             }
-            draft.launch = Some(index);
-            draft.launched_together = launch.instances.len();
-            draft.note(index, TimelineRole::Launch);
-            fill_from_launch(draft, event, launch, instance);
         }
     }
+}
 
-    fn note_fleet(&mut self, event: &Event, index: u32) {
-        let (Detail::Fleet(fleet), None) = (&event.detail, &event.error) else {
-            return;
-        };
-        if fleet.dry_run {
-            return;
+fn note_fleet(draft: &mut Draft, event: &Event, index: u32, fleet: &FleetLaunch, instance: &FleetInstance) {
+    draft.fleet = Some(index);
+    draft.note(index, TimelineRole::Fleet);
+    let node = &mut draft.node;
+    take_tags(node, &fleet.tags);
+    fill(&mut node.instance_type, instance.instance_type.as_ref());
+    fill(&mut node.availability_zone, instance.availability_zone.as_ref());
+    fill(&mut node.image_id, instance.image_id.as_ref());
+    fill(&mut node.fleet_id, fleet.fleet_id.as_ref());
+    let lifecycle = instance.lifecycle.as_ref().or(fleet.capacity_type.as_ref());
+    match lifecycle.map(AsRef::as_ref) {
+        Some("spot") => node.capacity_type = Some(CapacityType::Spot),
+        Some("on-demand") if node.capacity_type.is_none() => {
+            node.capacity_type = Some(CapacityType::OnDemand);
         }
-        for instance in &fleet.instances {
-            self.note_fleet_instance(event, index, fleet, instance);
-        }
+        _ => {}
     }
-
-    fn note_fleet_instance(
-        &mut self,
-        event: &Event,
-        index: u32,
-        fleet: &FleetLaunch,
-        instance: &FleetInstance,
-    ) {
-        let draft = self.draft(&instance.instance_id, event);
-        if draft.fleet.is_some() {
-            return;
-        }
-        draft.fleet = Some(index);
-        draft.note(index, TimelineRole::Fleet);
-        let node = &mut draft.node;
-        take_tags(node, &fleet.tags);
-        fill(&mut node.instance_type, instance.instance_type.as_ref());
-        fill(&mut node.availability_zone, instance.availability_zone.as_ref());
-        fill(&mut node.image_id, instance.image_id.as_ref());
-        fill(&mut node.fleet_id, fleet.fleet_id.as_ref());
-        let lifecycle = instance.lifecycle.as_ref().or(fleet.capacity_type.as_ref());
-        match lifecycle.map(AsRef::as_ref) {
-            Some("spot") => node.capacity_type = Some(CapacityType::Spot),
-            Some("on-demand") if node.capacity_type.is_none() => {
-                node.capacity_type = Some(CapacityType::OnDemand);
-            }
-            _ => {}
-        }
-        if node.launch_template.is_none() {
-            node.launch_template = instance
-                .template_id
-                .as_ref()
-                .map(|id| LaunchTemplateRef { id: id.clone(), version: instance.template_version.clone() });
-        }
-        node.launched_at = node.launched_at.or(Some(event.time));
-        node.principal_arn = node.principal_arn.take().or_else(|| event.identity.principal().cloned());
+    if node.launch_template.is_none() {
+        node.launch_template = instance
+            .template_id
+            .as_ref()
+            .map(|id| LaunchTemplateRef { id: id.clone(), version: instance.template_version.clone() });
     }
+    node.launched_at = node.launched_at.or(Some(event.time));
+    node.principal_arn = node.principal_arn.take().or_else(|| event.identity.principal().cloned());
+}
 
-    /// Tags, ends, stops and attachments.
-    fn note_later(&mut self, event: &Event, index: u32, karpenter_roles: &HashSet<Text>) {
-        let is_error = event.error.is_some();
-        match &event.detail {
-            Detail::Tagging { resources, tags } if !is_error => {
-                // Anybody can write Karpenter's tags; only Karpenter's own say that a node registered.
-                let by_role =
-                    event.identity.issuer_arn.as_ref().is_some_and(|role| karpenter_roles.contains(role));
-                let is_karpenters = by_role || is_by_karpenter(event) || is_by_auto_mode(event);
-                for instance in resources.iter().filter(|id| id.starts_with("i-")) {
-                    if !is_karpenters && !self.by_instance.contains_key(instance) {
-                        continue;
-                    }
-                    let draft = self.draft(instance, event);
-                    take_tags(&mut draft.node, tags);
-                    if is_karpenters && (tags.nodeclaim.is_some() || tags.name.is_some()) {
-                        draft.note(index, TimelineRole::Registration);
-                        draft.is_registered = true;
-                        draft.life.get_or_insert(index);
-                        if let Some(name) = tags.name.as_ref().filter(|name| !name.contains('/')) {
-                            draft.node.node_name = Some(name.clone());
-                        }
-                    }
+/// Notes a tagging, an end, a stop or an attachment. `is_karpenters`: whether Karpenter made the call; anybody can
+/// write its tags, but only Karpenter's own say that a node registered.
+fn note_later(draft: &mut Draft, event: &Event, index: u32, is_karpenters: bool) {
+    match &event.detail {
+        Detail::Tagging { tags, .. } => {
+            take_tags(&mut draft.node, tags);
+            if (tags.nodeclaim.is_some() || tags.name.is_some()) && is_karpenters {
+                draft.note(index, TimelineRole::Registration);
+                draft.is_registered = true;
+                draft.life.get_or_insert(index);
+                if let Some(name) = tags.name.as_ref().filter(|name| !name.contains('/')) {
+                    draft.node.node_name = Some(name.clone());
                 }
             }
-            Detail::Termination(instances) => {
-                for instance in instances {
-                    let is_known = self.by_instance.contains_key(&instance.instance_id);
-                    if is_known || !is_error {
-                        self.draft(&instance.instance_id, event).ends.push(index);
-                    }
-                }
-            }
-            Detail::SpotInterruption(instances) => {
-                for instance in instances {
-                    self.draft(instance, event).ends.push(index);
-                }
-            }
-            Detail::AutoScalingTermination { instance_id: Some(instance) } if !is_error => {
-                self.draft(instance, event).ends.push(index);
-            }
-            Detail::Stop(instances) | Detail::Start(instances) if !is_error => {
-                for instance in instances {
-                    if let Some(&draft) = self.by_instance.get(&instance.instance_id) {
-                        let draft = &mut self.drafts[draft as usize];
-                        draft.note(index, TimelineRole::StateChange);
-                        draft.life.get_or_insert(index);
-                    }
-                }
-            }
-            Detail::Volume(crate::event::VolumeChange::Attached {
-                volume_id: Some(volume),
-                instance_id: Some(instance),
-            }) => {
-                if let Some(&draft) = self.by_instance.get(instance) {
-                    let draft = &mut self.drafts[draft as usize];
-                    draft.note(index, TimelineRole::VolumeAttached);
-                    if !is_error {
-                        draft.attachments.push((volume.clone(), index));
-                        draft.life.get_or_insert(index);
-                    }
-                }
-            }
-            _ => {}
         }
+        Detail::Termination(_) | Detail::SpotInterruption(_) | Detail::AutoScalingTermination { .. } => {
+            draft.ends.push(index);
+        }
+        Detail::Stop(_) | Detail::Start(_) => {
+            draft.note(index, TimelineRole::StateChange);
+            draft.life.get_or_insert(index);
+        }
+        Detail::Volume(VolumeChange::Attached { volume_id: Some(volume), .. }) => {
+            draft.note(index, TimelineRole::VolumeAttached);
+            if event.error.is_none() {
+                draft.attachments.push((volume.clone(), index));
+                draft.life.get_or_insert(index);
+            }
+        }
+        _ => {}
     }
 }
 
@@ -392,22 +353,17 @@ fn tags_of(event: &Event) -> Option<&NodeTags> {
     }
 }
 
-/// What launched the node, once all of its events are known.
-fn settle(draft: &mut Draft, events: &[Box<Event>], karpenter_roles: &HashSet<Text>) {
+/// What launched the node, once all of its events are known. `launched_as`: what its RunInstances says of it.
+fn settle(
+    draft: &mut Draft,
+    events: &[Box<Event>],
+    launched_as: Option<&LaunchedInstance>,
+    karpenter_roles: &HashSet<Text>,
+) {
     let at = |index: Option<u32>| index.map(|index| &*events[index as usize]);
     let (launch, fleet) = (at(draft.launch), at(draft.fleet));
     let made_by = [launch, fleet].into_iter().flatten();
-    let instance_tags = launch.and_then(|event| match &event.detail {
-        Detail::Launch(launch) => {
-            let id = &draft.node.instance_id;
-            launch
-                .instances
-                .iter()
-                .find(|instance| instance.instance_id == *id)
-                .map(|instance| &instance.tags)
-        }
-        _ => None,
-    });
+    let instance_tags = launched_as.map(|instance| &instance.tags);
     let tag_sets = || made_by.clone().filter_map(tags_of).chain(instance_tags);
     let is_auto_scaling =
         made_by.clone().any(|event| event.identity.is_invoked_by("autoscaling.amazonaws.com"))

@@ -16,6 +16,8 @@ mod key;
 mod key_use;
 mod kinds;
 mod launches;
+mod mentions;
+mod name;
 mod summary;
 mod termination;
 mod verdict;
@@ -39,6 +41,10 @@ use expectation::{Resolver, common_key, differ};
 use key_use::Numbered;
 use kinds::Kinds;
 use launches::{Draft, Drafts};
+use summary::KeyTallies;
+
+/// Nodes that one worker judges before it takes more.
+const NODES_AT_ONCE: usize = 256;
 
 /// What is asked of the evidence.
 #[derive(Clone, Debug, Default)]
@@ -56,11 +62,7 @@ pub fn correlate(evidence: Evidence, coverage: Coverage, question: &Question) ->
     let kinds = Kinds::find(&events);
     let ((history, numbered), mut drafts) = rayon::join(
         || (History::build(&events, &kinds.configuration), Numbered::find(&events, &kinds)),
-        || {
-            let mut drafts = Drafts::build(&events, &kinds);
-            drafts.drafts.par_iter_mut().for_each(|draft| termination::note_life(draft, &events));
-            drafts
-        },
+        || Drafts::build(&events, &kinds),
     );
     let cleanups = termination::cleanups(&events, &kinds);
     let unjoined_refusals = key_use::join(&events, &history, &kinds, &numbered, &cleanups, &mut drafts);
@@ -71,13 +73,12 @@ pub fn correlate(evidence: Evidence, coverage: Coverage, question: &Question) ->
         || (volumes::LaterVolumes::build(&events, &kinds), volumes::ended_grants(&events, &kinds)),
     );
     // What served the joining is given back before the nodes are made.
+    let mut drafts = drafts.into_drafts();
     drop(kinds);
     let context = Context { resolver, later, ended_grants, cleanups, recorded };
-    let mut drafts = drafts.drafts;
     drafts.retain(|draft| question.filter.may_admit(&draft.node));
     sort(&mut drafts);
-    let mut nodes: Vec<Node> = drafts.into_par_iter().map(|draft| context.judge(*draft)).collect();
-    nodes.retain(|node| question.filter.admits_node(node));
+    let (nodes, of_keys) = context.judge_all(drafts, &question.filter);
     drop(context);
     let launch_failures =
         launch_failures.into_iter().filter(|failure| question.filter.admits_failure(failure)).collect();
@@ -85,7 +86,7 @@ pub fn correlate(evidence: Evidence, coverage: Coverage, question: &Question) ->
         .into_iter()
         .filter(|event| question.filter.admits_event(&events[*event as usize]))
         .collect();
-    let keys = summary::keys(&nodes, &events, &history);
+    let keys = of_keys.summaries(&events, &history);
     Case { events, coverage, nodes, launch_failures, keys, history, unjoined_refusals }
 }
 
@@ -119,7 +120,31 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
-    fn judge(&self, mut draft: Draft) -> Node {
+    /// Makes nodes of the drafts, in their order, and sums up the keys of those that are admitted.
+    fn judge_all(&self, drafts: Vec<Box<Draft>>, filter: &Filter) -> (Vec<Node>, KeyTallies) {
+        let mut drafts: Vec<Option<Box<Draft>>> = drafts.into_iter().map(Some).collect();
+        let mut nodes: Vec<Option<Node>> = Vec::new();
+        nodes.resize_with(drafts.len(), || None);
+        let chunks = drafts.par_chunks_mut(NODES_AT_ONCE).zip(nodes.par_chunks_mut(NODES_AT_ONCE));
+        let of_chunks: Vec<KeyTallies> = chunks
+            .map(|(drafts, places)| {
+                let mut of_keys = KeyTallies::default();
+                for (draft, place) in drafts.iter_mut().zip(places) {
+                    let node = draft.take().map(|draft| self.judge(draft));
+                    *place = node.filter(|node| filter.admits_node(node));
+                    if let Some(node) = place {
+                        of_keys.note(node, self.resolver.events);
+                    }
+                }
+                of_keys
+            })
+            .collect();
+        let mut of_keys = KeyTallies::default();
+        of_chunks.into_iter().for_each(|later| of_keys.append(later));
+        (nodes.into_iter().flatten().collect(), of_keys)
+    }
+
+    fn judge(&self, mut draft: Box<Draft>) -> Node {
         let events: &[Box<Event>] = self.resolver.events;
         let mut found = volumes::find(&mut draft, events, &self.later);
         volumes::note_ended_grants(&mut draft, events, &self.ended_grants);
@@ -152,7 +177,7 @@ impl Context<'_> {
         }
         draft.timeline.sort_by_key(|entry| (entry.event, entry.role));
         draft.timeline.dedup_by_key(|entry| entry.event);
-        let mut node = draft.node;
+        let Draft { mut node, timeline, .. } = *draft;
         node.key_verdict = key_verdict;
         node.key_origin = deciding.map_or(KeyOrigin::Unknown, |index| found[index].key_origin);
         node.used_keys = used_keys(&found);
@@ -167,7 +192,7 @@ impl Context<'_> {
         node.volumes = found;
         node.ended_at = termination.as_ref().map(|termination| termination.at);
         node.termination = termination;
-        node.timeline = draft.timeline;
+        node.timeline = timeline;
         node
     }
 }

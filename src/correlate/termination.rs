@@ -1,5 +1,7 @@
 //! How a node ended, strongest evidence first.
 
+use std::mem::take;
+
 use hashbrown::HashMap;
 
 use super::case::{
@@ -81,7 +83,7 @@ pub(super) fn find(
     for &event in &aborts {
         draft.note(event, TimelineRole::Cleanup);
     }
-    let ends: Vec<u32> = draft.ends.clone();
+    let ends: Vec<u32> = take(&mut draft.ends);
     let instance = draft.node.instance_id.clone();
     let is_effective = |index: &u32| {
         let event = &events[*index as usize];

@@ -25,8 +25,12 @@ pub(super) struct RecordedKeyUse<'a> {
 }
 
 impl<'a> RecordedKeyUse<'a> {
-    pub(super) fn build(events: &'a [Box<Event>], kinds: &Kinds<'_>, drafts: &Drafts) -> Self {
+    pub(super) fn build(events: &'a [Box<Event>], kinds: &Kinds<'_>, drafts: &Drafts<'_>) -> Self {
         let mut recorded = Self::default();
+        // Read from memory in vain where every node is known to have asked KMS for something.
+        if !drafts.drafts.iter().any(|draft| may_be_unencrypted(draft)) {
+            return recorded;
+        }
         for draft in &drafts.drafts {
             for join in draft.key_uses.iter().filter(|join| is_of_launch(draft, join, events)) {
                 let event = &events[join.event as usize];
@@ -186,11 +190,8 @@ pub(super) fn judge(
     }
     if launch.is_empty() {
         // Without RunInstances its KMS events may be missing for the same reason.
-        let is_unencrypted = draft.life.is_some()
-            && draft.launch.is_some()
+        let is_unencrypted = may_be_unencrypted(draft)
             && volumes.iter().all(|volume| volume.role == Some(VolumeRole::AttachedLater))
-            && !draft.is_kms_asked
-            && draft.key_uses.iter().all(|join| !join.is_of_launch_request)
             && recorded.is_recording(&draft.node.account_id, &draft.node.region, launched_at);
         return (if is_unencrypted { KeyVerdict::Unencrypted } else { KeyVerdict::Unknown }, first);
     }
@@ -198,6 +199,14 @@ pub(super) fn judge(
         return (KeyVerdict::Unknown, first);
     }
     compare(&launch, volumes, expected)
+}
+
+/// Whether nothing of the node's own says that its launch made use of KMS, though it lived.
+fn may_be_unencrypted(draft: &Draft) -> bool {
+    draft.life.is_some()
+        && draft.launch.is_some()
+        && !draft.is_kms_asked
+        && draft.key_uses.iter().all(|join| !join.is_of_launch_request)
 }
 
 /// Compares the launch's volumes, all of them with a known key, with the expected keys.

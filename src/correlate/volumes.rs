@@ -39,7 +39,7 @@ impl<'a> LaterVolumes<'a> {
 
 /// What is known of one volume while its events are read.
 #[derive(Debug, Default)]
-struct VolumeFacts {
+struct VolumeFacts<'a> {
     key: Option<(u8, Text)>,
     /// The first key that its data key, a grant or its opening names, and whether another names a different one.
     named: Option<Text>,
@@ -51,11 +51,30 @@ struct VolumeFacts {
     is_of_launch_session: bool,
     is_of_other_session: bool,
     first_second: Option<i64>,
-    requests: HashSet<Id>,
+    requests: Requests<'a>,
     denied: Option<VolumeOutcome>,
     re_encrypted_from: Option<Text>,
     confidence: Confidence,
     evidence: Vec<u32>,
+}
+
+/// Ids of requests; nearly always there is but one.
+#[derive(Debug, Default)]
+struct Requests<'a> {
+    first: Option<&'a Id>,
+    others: HashSet<&'a Id>,
+}
+
+impl<'a> Requests<'a> {
+    fn insert(&mut self, id: &'a Id) {
+        if *self.first.get_or_insert(id) != id {
+            self.others.insert(id);
+        }
+    }
+
+    fn contains(&self, id: &Id) -> bool {
+        self.first == Some(id) || self.others.contains(id)
+    }
 }
 
 /// A refusal that no volume id comes with.
@@ -96,7 +115,7 @@ fn is_data_key(operation: KmsOperation) -> bool {
 
 /// Reads the volumes of a node from the KMS events joined to it, and notes those events in its timeline.
 pub(super) fn find(draft: &mut Draft, events: &[Box<Event>], later: &LaterVolumes<'_>) -> Vec<FoundVolume> {
-    let mut facts: BTreeMap<Text, VolumeFacts> = BTreeMap::new();
+    let mut facts: BTreeMap<Text, VolumeFacts<'_>> = BTreeMap::new();
     let mut refusals = Vec::new();
     let mut nameless = Vec::new();
     for (volume, attached) in &draft.attachments {
@@ -262,7 +281,7 @@ fn refusal_role(draft: &Draft, refusal: &Refusal<'_>, events: &[Box<Event>]) -> 
 
 /// KMS logs no volume with a refusal. Where CreateGrant was refused, it was for a volume of the same request
 /// whose data key exists and whose grant does not.
-fn give_to_volumes(refusal: &Refusal<'_>, facts: &mut BTreeMap<Text, VolumeFacts>) -> bool {
+fn give_to_volumes(refusal: &Refusal<'_>, facts: &mut BTreeMap<Text, VolumeFacts<'_>>) -> bool {
     if refusal.kms.operation != KmsOperation::CreateGrant {
         return false;
     }
@@ -320,7 +339,7 @@ fn give_to_no_volume<'a>(
 /// key, for the same volume's may be among them twice, and none where it may be that of a volume that is known.
 fn add_nameless(
     nameless: &[(JoinedUse, Option<&Text>)],
-    facts: &BTreeMap<Text, VolumeFacts>,
+    facts: &BTreeMap<Text, VolumeFacts<'_>>,
     events: &[Box<Event>],
     found: &mut Vec<FoundVolume>,
 ) {
@@ -361,10 +380,12 @@ fn add_nameless(
     }
 }
 
-impl VolumeFacts {
-    fn take(&mut self, event: &Event, kms: &KmsUse, join: &JoinedUse, outcome: Option<VolumeOutcome>) {
+impl<'a> VolumeFacts<'a> {
+    fn take(&mut self, event: &'a Event, kms: &KmsUse, join: &JoinedUse, outcome: Option<VolumeOutcome>) {
         self.evidence.push(join.event);
-        self.requests.extend(event.request_id.clone());
+        if let Some(id) = &event.request_id {
+            self.requests.insert(id);
+        }
         self.is_of_launch_request |= join.is_of_launch_request;
         self.first_second =
             Some(self.first_second.map_or(event.time.second(), |first| first.min(event.time.second())));

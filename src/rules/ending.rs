@@ -2,7 +2,7 @@
 //!
 //! A node comes in; a verdict goes out. A node without an end in the archive is undetermined: it may still run.
 
-use super::finding::{Finding, Severity, Subject};
+use super::finding::{Finding, Subject};
 use super::rule::{Rule, Verdict};
 use super::view::NodeView;
 use super::wording::span;
@@ -13,7 +13,6 @@ use crate::event::Event;
 pub(super) struct Words {
     pub(super) title: String,
     pub(super) explanation: String,
-    pub(super) severity: Option<Severity>,
     pub(super) ruled_out: Vec<String>,
     pub(super) missing: Vec<String>,
     pub(super) remediation: Option<super::Remediation>,
@@ -32,11 +31,17 @@ pub(super) fn judge<'a>(
     if end.cause != cause {
         return Verdict::Silent;
     }
+    if !view.facts.are_words_wanted && !end.evidence.is_empty() {
+        let evidence = end.evidence.clone();
+        return Verdict::fires(Finding {
+            evidence,
+            ..rule.finding(Subject::node(view), end.confidence, String::new())
+        });
+    }
     let words = words(end);
     let mut evidence = end.evidence.clone();
     evidence.extend(view.launch_evidence());
     Verdict::fires(Finding {
-        severity: words.severity.unwrap_or(rule.severity),
         explanation: words.explanation,
         evidence,
         ruled_out: words.ruled_out,

@@ -60,7 +60,6 @@ fn evaluate(view: &NodeView<'_>) -> Verdict {
                 end.at,
                 ending::age(view, end)
             ),
-            severity: None,
             ruled_out,
             missing,
             remediation: Instance::new(&node.account_id, &node.region, &node.instance_id)

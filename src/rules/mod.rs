@@ -111,25 +111,80 @@ pub fn rule(id: &str) -> Option<&'static Rule> {
 /// sorting.
 #[must_use]
 pub fn evaluate(case: &Case) -> Vec<Finding> {
-    let facts = Facts::gather(case);
-    let (mut findings, of_others): (Vec<Finding>, Vec<Finding>) = rayon::join(
-        || case.nodes.par_iter().flat_map_iter(|node| findings_of_node(&facts, node)).collect(),
+    let mut found = judge_all(&Facts::gather(case), Ranked::new);
+    found.par_sort_unstable_by(|one, two| {
+        let (rank, one, two) = (one.rank.cmp(&two.rank), &one.kept, &two.kept);
+        rank.then_with(|| {
+            (&one.subject, &one.title, &one.evidence).cmp(&(&two.subject, &two.title, &two.evidence))
+        })
+    });
+    found.into_iter().map(|ranked| *ranked.kept).collect()
+}
+
+/// How bad a finding is, and what it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Concern {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What it is about.
+    pub subject: Subject,
+}
+
+/// What is left of the findings of [`evaluate`], in the same order, where nobody is shown what they say: then most of
+/// it is never written.
+#[must_use]
+pub fn concerns(case: &Case) -> Vec<Concern> {
+    let mut facts = Facts::gather(case);
+    facts.are_words_wanted = false;
+    let mut found = judge_all(&facts, |finding| {
+        let Ranked { rank, kept } = Ranked::new(finding);
+        Ranked { rank, kept: Concern { severity: kept.severity, subject: kept.subject } }
+    });
+    found.par_sort_unstable_by(|one, two| {
+        one.rank.cmp(&two.rank).then_with(|| one.kept.subject.cmp(&two.kept.subject))
+    });
+    found.into_iter().map(|ranked| ranked.kept).collect()
+}
+
+/// What `keep` keeps of all findings, in no order.
+fn judge_all<'a, T: Send>(facts: &'a Facts<'a>, keep: fn(Box<Finding>) -> T) -> Vec<T> {
+    let (mut found, of_others): (Vec<T>, Vec<T>) = rayon::join(
+        || {
+            facts
+                .case
+                .nodes
+                .par_iter()
+                .flat_map_iter(|node| findings_of_node(facts, node).map(keep))
+                .collect()
+        },
         || {
             let keys = facts.keys();
-            RULES.par_iter().flat_map_iter(|rule| findings_of_others(&facts, &keys, rule)).collect()
+            RULES.par_iter().flat_map_iter(|rule| findings_of_others(facts, &keys, rule).map(keep)).collect()
         },
     );
-    findings.extend(of_others);
-    findings.par_sort_by(|one, two| {
-        let key = |finding: &Finding| (std::cmp::Reverse(finding.severity), finding.rule);
-        (key(one), &one.subject, &one.title, &one.evidence).cmp(&(
-            key(two),
-            &two.subject,
-            &two.title,
-            &two.evidence,
-        ))
-    });
-    findings
+    found.extend(of_others);
+    found
+}
+
+/// A finding, or what is kept of it, and what decides its place among nearly all others: comparing that needs no look
+/// at the finding.
+struct Ranked<T> {
+    /// The worst first, then by rule, kind of subject, and how the subject's id begins.
+    rank: (std::cmp::Reverse<Severity>, &'static str, SubjectKind, [u8; ID_BYTES_COMPARED]),
+    kept: T,
+}
+
+/// More than an instance id has.
+const ID_BYTES_COMPARED: usize = 20;
+
+impl Ranked<Box<Finding>> {
+    fn new(finding: Box<Finding>) -> Self {
+        let Subject { kind, id } = &finding.subject;
+        let mut beginning = [0; ID_BYTES_COMPARED];
+        let length = id.len().min(ID_BYTES_COMPARED);
+        beginning[..length].copy_from_slice(&id.as_bytes()[..length]);
+        Self { rank: (std::cmp::Reverse(finding.severity), finding.rule, *kind, beginning), kept: finding }
+    }
 }
 
 /// What a rule concludes of keys or of the whole fleet.
@@ -137,7 +192,7 @@ fn findings_of_others<'a>(
     facts: &'a Facts<'a>,
     keys: &'a [KeyView<'a>],
     rule: &'static Rule,
-) -> impl Iterator<Item = Finding> + 'a {
+) -> impl Iterator<Item = Box<Finding>> + use<'a> {
     let verdicts: Vec<Verdict> = match rule.evaluate {
         Evaluate::Node(_) => Vec::new(),
         Evaluate::Key(evaluate) => keys.iter().map(evaluate).collect(),
@@ -146,13 +201,15 @@ fn findings_of_others<'a>(
     verdicts.into_iter().filter_map(Verdict::into_finding)
 }
 
-fn findings_of_node(facts: &Facts<'_>, node: &Node) -> Vec<Finding> {
+fn findings_of_node<'a>(
+    facts: &'a Facts<'a>,
+    node: &'a Node,
+) -> impl Iterator<Item = Box<Finding>> + use<'a> {
     let view = facts.node(node);
-    let judge = |rule: &&Rule| match rule.evaluate {
+    RULES.iter().filter_map(move |rule| match rule.evaluate {
         Evaluate::Node(evaluate) => evaluate(&view).into_finding(),
         Evaluate::Key(_) | Evaluate::Fleet(_) => None,
-    };
-    RULES.iter().filter_map(judge).collect()
+    })
 }
 
 /// What each rule that looks at single nodes says of one node of the case; rules in the order of their ids.

@@ -59,7 +59,6 @@ fn evaluate(view: &NodeView<'_>) -> Verdict {
                 end.at,
                 ending::age(view, end)
             ),
-            severity: None,
             ruled_out,
             missing,
             remediation: remedy(view.node),

@@ -13,6 +13,9 @@ use crate::event::Text;
 pub const HEADINGS: [&str; 5] =
     ["Concludes", "Evidence required", "What would disprove it", "Blind spots", "References"];
 
+/// So many events are compared with each other rather than hashed.
+const FEW_EVENTS: usize = 8;
+
 /// A rule.
 #[derive(Debug)]
 pub struct Rule {
@@ -55,9 +58,22 @@ pub enum Verdict {
 impl Verdict {
     /// Fires, if the finding rests on an event; else it says that nothing can be told.
     pub(super) fn fires(mut finding: Finding) -> Self {
-        if finding.evidence.len() > 1 {
-            let mut seen = HashSet::with_capacity(finding.evidence.len());
-            finding.evidence.retain(|id| seen.insert(id.clone()));
+        match finding.evidence.len() {
+            0 | 1 => {}
+            2..=FEW_EVENTS => {
+                let mut kept = 1;
+                for next in 1..finding.evidence.len() {
+                    if !finding.evidence[..kept].contains(&finding.evidence[next]) {
+                        finding.evidence.swap(kept, next);
+                        kept += 1;
+                    }
+                }
+                finding.evidence.truncate(kept);
+            }
+            _ => {
+                let mut seen = HashSet::with_capacity(finding.evidence.len());
+                finding.evidence.retain(|id| seen.insert(id.clone()));
+            }
         }
         if finding.evidence.is_empty() {
             return Self::undetermined("an event that says so");
@@ -66,9 +82,9 @@ impl Verdict {
     }
 
     /// What it concludes.
-    pub(super) fn into_finding(self) -> Option<Finding> {
+    pub(super) fn into_finding(self) -> Option<Box<Finding>> {
         match self {
-            Self::Fires(finding) => Some(*finding),
+            Self::Fires(finding) => Some(finding),
             Self::Silent | Self::Undetermined(_) => None,
         }
     }

@@ -68,7 +68,6 @@ fn evaluate(view: &NodeView<'_>) -> Verdict {
                 ending::age(view, end),
                 pattern(view, end)
             ),
-            severity: None,
             ruled_out,
             missing,
             remediation: None,

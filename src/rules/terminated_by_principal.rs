@@ -72,7 +72,6 @@ fn evaluate(view: &NodeView<'_>) -> Verdict {
                 end.at,
                 ending::age(view, end)
             ),
-            severity: None,
             ruled_out,
             missing,
             remediation,

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::testing::{KEY, Log, NO_IDENTITY_POLICY, OTHER_KEY, instance};
-use super::{HEADINGS, RULES, Severity, Verdict, catalogue, evaluate, rule, verdicts};
+use super::{Concern, HEADINGS, RULES, Severity, Verdict, catalogue, concerns, evaluate, rule, verdicts};
 use crate::correlate::{Case, Confidence};
 
 const IDS: [&str; 31] = [
@@ -204,4 +204,20 @@ fn rules_know_no_files_and_no_clock() {
             assert!(!text.contains(what), "{}: {what}", path.display());
         }
     }
+}
+
+#[test]
+fn concerns_are_the_findings_without_their_words() {
+    let mut log = Log::new();
+    log.template(KEY).healthy("a", "10:00:00", KEY).registered("a", "10:01:00");
+    log.terminated_by_person("a", "11:00:00");
+    log.healthy("b", "10:10:00", KEY).terminated_by_person("b", "11:00:00");
+    let case = log.case();
+    let findings = evaluate(&case);
+    assert!(findings.len() >= 2, "{findings:?}");
+    let left: Vec<Concern> = findings
+        .into_iter()
+        .map(|finding| Concern { severity: finding.severity, subject: finding.subject })
+        .collect();
+    assert_eq!(concerns(&case), left);
 }

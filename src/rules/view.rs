@@ -4,11 +4,11 @@
 //! than the node or key that it shows.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use hashbrown::{HashMap, HashSet};
 
-use super::event_facts::EventFacts;
+use super::event_facts::{EventFacts, KeyUseFacts};
 use super::key_policy;
 use super::refusal::Refusal;
 use super::wording::is_plain;
@@ -22,12 +22,16 @@ use crate::policy::Policy;
 /// What several rules need to know of a case.
 pub(super) struct Facts<'a> {
     pub(super) case: &'a Case,
+    /// Whether findings are shown to anybody: if not, rules may leave out what only a reader needs.
+    pub(super) are_words_wanted: bool,
     /// How many nodes each event was joined to that names none of them.
     sharers: HashMap<u32, usize>,
     /// Policies by the event that put them in place, parsed once.
     policies: Mutex<HashMap<u32, Option<Arc<Policy>>>>,
     /// The events by what rules ask for.
-    events: EventFacts<'a>,
+    events: EventFacts,
+    /// What the KMS events say of keys and calls.
+    key_uses: OnceLock<KeyUseFacts>,
     /// Key ARN -> key of a cluster's secrets.
     cluster_keys: HashMap<String, Vec<SecretsKey<'a>>>,
     /// First launch of a node under each key that an alias led to.
@@ -84,14 +88,29 @@ impl<'a> Facts<'a> {
         let (events, mut facts) =
             rayon::join(|| EventFacts::gather(&case.events), || Self::gather_from_nodes(case));
         facts.events = events;
+        // Asked for only where a launch was refused or opened no volume: then by many nodes, and best found by all
+        // workers.
+        let is_asked_for =
+            |node: &Node| matches!(node.key_verdict, KeyVerdict::Denied | KeyVerdict::Unencrypted);
+        if case.nodes.iter().any(is_asked_for) {
+            facts.key_uses = OnceLock::from(KeyUseFacts::gather(&case.events));
+        }
         facts
+    }
+
+    /// What the KMS events say, found when it is first asked for.
+    fn key_uses(&self) -> &KeyUseFacts {
+        // One worker alone: what other workers do meanwhile may ask for the same.
+        self.key_uses.get_or_init(|| KeyUseFacts::of_chunk(0, &self.case.events))
     }
 
     /// All but what the events alone say.
     fn gather_from_nodes(case: &'a Case) -> Self {
         let mut facts = Self {
             case,
+            are_words_wanted: true,
             events: EventFacts::default(),
+            key_uses: OnceLock::new(),
             sharers: HashMap::new(),
             policies: Mutex::default(),
             cluster_keys: HashMap::new(),
@@ -149,8 +168,7 @@ impl<'a> Facts<'a> {
         key: &'s str,
         refused: &'s Event,
     ) -> Option<(u32, &'s [u32])> {
-        let call = (key, &**refused.identity.principal()?, &*refused.name);
-        let outcomes = self.events.calls.get(&call)?;
+        let outcomes = self.key_uses().outcomes(key, refused.identity.principal()?, &refused.name)?;
         let last = outcomes.last_refusal?;
         let after = outcomes.successes.partition_point(|index| *index < last);
         Some((last, &outcomes.successes[after..]))
@@ -204,12 +222,12 @@ impl<'a> Facts<'a> {
 
     /// Failed calls on a key in the whole archive, in order of time.
     pub(super) fn failures_of(&self, key: &str) -> &[u32] {
-        self.events.failures_by_key.get(key).map_or(&[], Vec::as_slice)
+        self.key_uses().failures(key)
     }
 
     /// The first event in the archive that used the key.
     pub(super) fn first_use(&self, key: &str) -> Option<&'a Event> {
-        self.events.uses_by_key.get(key).map(|index| self.event(*index))
+        self.key_uses().first_use(key).map(|index| self.event(index))
     }
 
     /// The data key of some volume, made in a place nearest to `at`.
@@ -219,7 +237,7 @@ impl<'a> Facts<'a> {
         region: &str,
         at: Timestamp,
     ) -> Option<&'a Event> {
-        let indices = self.events.data_keys.get(&(account_id, region))?;
+        let indices = self.key_uses().data_keys(account_id, region)?;
         let after = indices.partition_point(|index| self.event(*index).time < at);
         let distance = |index: &u32| (self.event(*index).time.second() - at.second()).abs();
         let near = indices[after.saturating_sub(1)..].iter().take(2);

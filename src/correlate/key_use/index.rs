@@ -3,7 +3,7 @@
 //! The events and the nodes in the making come in. Each KMS event is read once; from then on it is a row of numbers:
 //! its request and the node that it names.
 
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 use hashbrown::{HashMap, HashSet};
 use rayon::prelude::*;
@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use super::super::grouped::Grouped;
 use super::super::kinds::{KeyUse, Kinds, at};
 use super::super::launches::{Draft, Drafts};
+use super::super::name::Name;
 use crate::event::{Detail, Event, Id, IdentityKind, Text, VolumeChange};
 
 /// A KMS event that may belong to a node's volumes.
@@ -34,6 +35,8 @@ pub(super) struct Index<'a> {
     kinds: &'a Kinds<'a>,
     /// In the order of the events.
     pub(super) uses: Vec<Use>,
+    /// What each use is made from.
+    pub(super) rows: &'a [&'a KeyUse<'a>],
     /// Number of a request -> its uses.
     pub(super) uses_by_request: Grouped,
     /// Number of a request -> nodes that the RunInstances, or the CreateFleet, with this id made.
@@ -42,7 +45,7 @@ pub(super) struct Index<'a> {
     pub(super) opened: Vec<bool>,
     /// Request id of an AttachVolume or StartInstances, successful or not -> node.
     later_requests: HashMap<&'a Id, u32>,
-    others: OnceCell<HashSet<&'a Id>>,
+    others: OnceLock<HashSet<&'a Id>>,
 }
 
 /// The uses, with their requests and volumes as numbers: what can be said of them before the nodes are known.
@@ -52,7 +55,7 @@ pub(in super::super) struct Numbered<'a> {
     requests: HashMap<&'a Id, u32>,
     /// Number of each use's request.
     request_of: Vec<Option<u32>>,
-    volumes: HashMap<&'a str, u32>,
+    volumes: HashMap<Name<'a>, u32>,
     /// Number of each use's volume, from 1; 0 where no event names it.
     volume_of: Vec<u32>,
 }
@@ -60,8 +63,7 @@ pub(in super::super) struct Numbered<'a> {
 impl<'a> Numbered<'a> {
     pub(in super::super) fn find(events: &[Box<Event>], kinds: &'a Kinds<'a>) -> Self {
         let copies = copies_in_owners_account(events, kinds);
-        let uses: Vec<&KeyUse<'_>> =
-            kinds.key_uses.iter().filter(|used| !copies.contains(&used.event)).collect();
+        let uses: Vec<&KeyUse<'_>> = kinds.key_uses().filter(|used| !copies.contains(&used.event)).collect();
         let next = |known: usize| u32::try_from(known).expect("fewer than four billion events");
         let ((requests, request_of), (volumes, volume_of)) = rayon::join(
             || {
@@ -91,9 +93,9 @@ impl<'a> Index<'a> {
     pub(super) fn build(
         events: &'a [Box<Event>],
         kinds: &'a Kinds<'a>,
-        numbered: &Numbered<'_>,
+        numbered: &'a Numbered<'a>,
         cleanups: &HashMap<&Id, Vec<u32>>,
-        drafts: &Drafts,
+        drafts: &Drafts<'_>,
     ) -> Self {
         let (launches, (nodes, opened)) = rayon::join(
             || launches(events, numbered, drafts),
@@ -119,11 +121,12 @@ impl<'a> Index<'a> {
             events,
             kinds,
             uses: uses.collect(),
+            rows: &numbered.uses,
             uses_by_request: Grouped::new(numbered.requests.len(), with_request),
             launches,
             opened: drafts.drafts.iter().map(|draft| &**draft).zip(opened).map(is_open).collect(),
             later_requests: later_requests(events, kinds, drafts),
-            others: OnceCell::new(),
+            others: OnceLock::new(),
         }
     }
 
@@ -135,15 +138,11 @@ impl<'a> Index<'a> {
     /// Whether the request is a call that is no launch: CreateVolume, AttachVolume, StartInstances, image copies.
     pub(super) fn is_of_other_call(&self, request_id: &Id) -> bool {
         let others = self.others.get_or_init(|| {
-            let later = at(self.events, &self.kinds.later).filter(|(_, event)| {
-                matches!(
-                    event.detail,
-                    Detail::Volume(_) | Detail::Start(_) | Detail::Stop(_) | Detail::Termination(_)
-                )
-            });
+            let volumes = at(self.events, &self.kinds.volumes);
+            let ends = at(self.events, &self.kinds.ends);
             let copies = at(self.events, &self.kinds.configuration)
                 .filter(|(_, event)| matches!(event.detail, Detail::ImageCopy(_)));
-            later.chain(copies).filter_map(|(_, event)| event.request_id.as_ref()).collect()
+            volumes.chain(ends).chain(copies).filter_map(|(_, event)| event.request_id.as_ref()).collect()
         });
         others.contains(request_id)
     }
@@ -157,8 +156,7 @@ fn copies_in_owners_account(events: &[Box<Event>], kinds: &Kinds<'_>) -> HashSet
     }
     let call = |event: &Event| Some((event.shared_event_id.clone()?, event.name.clone()));
     let callers: HashSet<(Id, Text)> = kinds
-        .key_uses
-        .iter()
+        .key_uses()
         .map(|used| &*events[used.event as usize])
         .filter(|event| event.identity.kind != IdentityKind::AwsAccount)
         .filter_map(call)
@@ -170,7 +168,7 @@ fn copies_in_owners_account(events: &[Box<Event>], kinds: &Kinds<'_>) -> HashSet
 }
 
 /// The nodes that each of the uses' requests made.
-fn launches(events: &[Box<Event>], numbered: &Numbered<'_>, drafts: &Drafts) -> Grouped {
+fn launches(events: &[Box<Event>], numbered: &Numbered<'_>, drafts: &Drafts<'_>) -> Grouped {
     let mut made: Vec<(u32, u32)> = Vec::with_capacity(drafts.drafts.len());
     for (node, draft) in (0u32..).zip(&drafts.drafts) {
         let made_by = [draft.launch, draft.fleet].into_iter().flatten();
@@ -194,9 +192,9 @@ fn nodes_named(
     events: &[Box<Event>],
     kinds: &Kinds<'_>,
     numbered: &Numbered<'_>,
-    drafts: &Drafts,
+    drafts: &Drafts<'_>,
 ) -> (Vec<Option<u32>>, Vec<Opened>) {
-    let node_of = |instance: &str| drafts.by_instance.get(instance).copied();
+    let node_of = |instance| drafts.number(instance);
     // The node that each use names itself, where it names an instance.
     let own: Vec<Option<Option<u32>>> =
         numbered.uses.par_iter().map(|used| used.instance.map(node_of)).collect();
@@ -215,8 +213,8 @@ fn nodes_named(
     for (_, event) in at(events, &kinds.volumes).filter(|(_, event)| event.error.is_none()) {
         if let Detail::Volume(VolumeChange::Attached { volume_id: Some(volume), instance_id: Some(instance) }) =
             &event.detail
-            && let Some(node) = node_of(instance)
-            && let Some(volume) = numbered.volumes.get(&**volume)
+            && let Some(node) = node_of(Name::of(instance))
+            && let Some(volume) = numbered.volumes.get(&Name::of(volume))
         {
             holders[*volume as usize].get_or_insert(node);
         }
@@ -238,7 +236,11 @@ fn opened_volumes(mut opened: Vec<Opened>, nodes: usize) -> Vec<usize> {
     counts
 }
 
-fn later_requests<'a>(events: &'a [Box<Event>], kinds: &Kinds<'_>, drafts: &Drafts) -> HashMap<&'a Id, u32> {
+fn later_requests<'a>(
+    events: &'a [Box<Event>],
+    kinds: &Kinds<'_>,
+    drafts: &Drafts<'_>,
+) -> HashMap<&'a Id, u32> {
     let mut requests = HashMap::new();
     for (_, event) in at(events, &kinds.volumes) {
         let instance = match &event.detail {
@@ -249,8 +251,8 @@ fn later_requests<'a>(events: &'a [Box<Event>], kinds: &Kinds<'_>, drafts: &Draf
             },
             _ => None,
         };
-        let node = instance.and_then(|instance| drafts.by_instance.get(instance));
-        if let (Some(id), Some(&node)) = (&event.request_id, node) {
+        let node = instance.and_then(|instance| drafts.number(Name::of(instance)));
+        if let (Some(id), Some(node)) = (&event.request_id, node) {
             requests.insert(id, node);
         }
     }
