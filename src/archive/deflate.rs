@@ -17,7 +17,10 @@ use self::bits::Bits;
 use self::processor::Processor;
 pub(super) use self::symbols::FREE_BYTES_MIN;
 use self::symbols::{End, Run};
-use self::tables::{CODE_LENGTH_ENTRIES, Lengths, Tables, build, taken_bits};
+use self::tables::{
+    CODE_LENGTH_SYMBOLS, Code, DISTANCE_SYMBOLS, END_OF_BLOCK_SYMBOL, LITERAL_SYMBOLS, Tables,
+    code_length_table, taken_bits,
+};
 
 /// How far back a match may reach.
 pub(super) const HISTORY_BYTES: usize = 32 * 1024;
@@ -212,10 +215,17 @@ impl Deflate {
                 return Ok(at + 4);
             }
             1 => {
-                let mut lengths = [8; 288];
-                lengths[144..256].fill(9);
-                lengths[256..280].fill(7);
-                self.build_tables(&lengths, &[5; 32])?;
+                let mut codes = [Code::default(); LITERAL_SYMBOLS + DISTANCE_SYMBOLS];
+                let lengths = [(144, 8), (112, 9), (24, 7), (8, 8)].iter();
+                let literals = lengths.flat_map(|(count, length)| std::iter::repeat_n(*length, *count));
+                for (code, (symbol, length)) in codes.iter_mut().zip((0..).zip(literals)) {
+                    *code = Code { symbol, length };
+                }
+                for (code, symbol) in codes[LITERAL_SYMBOLS..].iter_mut().zip(0..) {
+                    *code = Code { symbol, length: 5 };
+                }
+                let (literals, distances) = codes.split_at(LITERAL_SYMBOLS);
+                self.processor.build(&mut self.tables, literals, distances)?;
                 State::Coded
             }
             2 => {
@@ -238,51 +248,54 @@ impl Deflate {
         if literal_count > 286 || distance_count > 30 {
             return Err(DeflateError::Corrupt("too many codes"));
         }
-        let mut code_lengths = [0; 19];
+        let mut code_lengths = [0; CODE_LENGTH_SYMBOLS];
         for index in &ORDER[..code_count] {
             bits.refill(bytes);
             code_lengths[*index] = bits.take(3) as u8;
         }
-        let mut codes = [0; 128];
-        build(&code_lengths, &CODE_LENGTH_ENTRIES, &mut codes, 7, false)?;
-        let mut lengths = [0u8; 286 + 30];
+        let table = code_length_table(code_lengths)?;
+        // Only what has a code is noted, literals and distances in one list: most symbols have none.
+        let mut codes = [Code::default(); LITERAL_SYMBOLS + DISTANCE_SYMBOLS];
+        let (mut noted, mut literals, mut has_end) = (0, 0, false);
         let total = literal_count + distance_count;
-        let mut filled = 0;
+        let (mut filled, mut length) = (0, 0);
         while filled < total {
             bits.refill(bytes);
             if bits.byte_at() > bytes.len() {
                 return Err(DeflateError::Truncated);
             }
-            let entry = codes[(bits.buffer & 127) as usize];
+            let entry = table[(bits.buffer & 127) as usize];
             bits.skip(taken_bits(entry));
-            let (length, repeats) = match entry >> 16 {
+            let repeats;
+            (length, repeats) = match entry >> 16 {
                 16 if filled == 0 => {
                     return Err(DeflateError::Corrupt("a repeated length without one before"));
                 }
-                16 => (lengths[filled - 1], 3 + bits.take(2) as usize),
+                16 => (length, 3 + bits.take(2) as usize),
                 17 => (0, 3 + bits.take(3) as usize),
                 18 => (0, 11 + bits.take(7) as usize),
                 length => (length as u8, 1),
             };
-            if repeats == 1 && filled < total {
-                lengths[filled] = length;
-                filled += 1;
-                continue;
-            }
             if filled + repeats > total {
                 return Err(DeflateError::Corrupt("too many code lengths"));
             }
-            lengths[filled..filled + repeats].fill(length);
+            if length > 0 {
+                for symbol in filled..filled + repeats {
+                    let is_literal = symbol < literal_count;
+                    let symbol = if is_literal { symbol } else { symbol - literal_count };
+                    codes[noted] = Code { symbol: symbol as u16, length };
+                    noted += 1;
+                    literals += usize::from(is_literal);
+                    has_end |= is_literal && symbol == END_OF_BLOCK_SYMBOL;
+                }
+            }
             filled += repeats;
         }
-        if lengths[256] == 0 {
+        if !has_end {
             return Err(DeflateError::Corrupt("a block without an end"));
         }
-        self.build_tables(&lengths[..literal_count], &lengths[literal_count..total])
-    }
-
-    fn build_tables(&mut self, literals: &[u8], distances: &[u8]) -> Result<(), DeflateError> {
-        self.processor.build(&mut self.tables, Lengths { literals, distances })
+        let (literals, distances) = codes[..noted].split_at(literals);
+        self.processor.build(&mut self.tables, literals, distances)
     }
 
     fn stored(&mut self, bytes: &[u8], text: &mut Text<'_>, left: usize) -> Result<usize, DeflateError> {

@@ -5,7 +5,7 @@
 
 use super::DeflateError;
 use super::symbols::{End, Run};
-use super::tables::{Lengths, Tables};
+use super::tables::{Code, Tables};
 
 /// What the code is compiled for; asked at run time.
 #[derive(Clone, Copy, Debug)]
@@ -51,24 +51,29 @@ impl Processor {
         }
     }
 
-    /// Builds the tables of a block from the lengths of its codes.
+    /// Builds the tables of a block from its codes, each list in the order of its symbols.
     #[allow(unsafe_code, reason = "a function for a processor feature can be called no other way")]
-    pub(super) fn build(self, tables: &mut Tables, lengths: Lengths<'_>) -> Result<(), DeflateError> {
+    pub(super) fn build(
+        self,
+        tables: &mut Tables,
+        literals: &[Code],
+        distances: &[Code],
+    ) -> Result<(), DeflateError> {
         match self {
             // SAFETY: these two are only made by `detect`, after all of the function's features were found.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => unsafe { x86::build_512(tables, lengths) },
+            Self::Avx512 => unsafe { x86::build_512(tables, literals, distances) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { x86::build(tables, lengths) },
-            Self::Any => tables.build(lengths),
+            Self::Avx2 => unsafe { x86::build(tables, literals, distances) },
+            Self::Any => tables.build(literals, distances),
         }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{DeflateError, End, Lengths, Run, Tables};
+    use super::{Code, DeflateError, End, Run, Tables};
 
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,avx512f,avx512bw,avx512vl")]
     pub(super) fn decode_512(run: &mut Run<'_>) -> Result<End, DeflateError> {
@@ -81,12 +86,20 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,avx512f,avx512bw,avx512vl")]
-    pub(super) fn build_512(tables: &mut Tables, lengths: Lengths<'_>) -> Result<(), DeflateError> {
-        tables.build(lengths)
+    pub(super) fn build_512(
+        tables: &mut Tables,
+        literals: &[Code],
+        distances: &[Code],
+    ) -> Result<(), DeflateError> {
+        tables.build(literals, distances)
     }
 
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
-    pub(super) fn build(tables: &mut Tables, lengths: Lengths<'_>) -> Result<(), DeflateError> {
-        tables.build(lengths)
+    pub(super) fn build(
+        tables: &mut Tables,
+        literals: &[Code],
+        distances: &[Code],
+    ) -> Result<(), DeflateError> {
+        tables.build(literals, distances)
     }
 }

@@ -11,6 +11,9 @@ pub(super) const LITERAL_TABLE: usize = 4096;
 pub(super) const DISTANCE_TABLE: usize = 1024;
 pub(super) const LITERAL_SYMBOLS: usize = 288;
 pub(super) const DISTANCE_SYMBOLS: usize = 32;
+pub(super) const CODE_LENGTH_SYMBOLS: usize = 19;
+pub(super) const END_OF_BLOCK_SYMBOL: usize = 256;
+const CODE_LENGTH_BITS: u32 = 7;
 const CODE_BITS_MAX: usize = 15;
 
 // An entry, from its lowest bit:
@@ -30,12 +33,12 @@ const COUNT_SHIFT: u32 = 12;
 /// What a code's length adds to its entry, per bit.
 const PER_BIT: u32 = 1 << 8 | 1;
 
-/// Lengths of the codes of a block.
-#[derive(Clone, Copy)]
-pub(super) struct Lengths<'l> {
-    /// Of literals, of the end of the block, and of lengths of matches.
-    pub literals: &'l [u8],
-    pub distances: &'l [u8],
+/// A symbol that has a code.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Code {
+    pub symbol: u16,
+    /// Bits, from 1 to 15.
+    pub length: u8,
 }
 
 /// What the entries of a block's symbols are found by.
@@ -51,10 +54,10 @@ impl Tables {
 
     /// Builds both.
     #[inline(always)]
-    pub(super) fn build(&mut self, lengths: Lengths<'_>) -> Result<(), DeflateError> {
-        build(lengths.literals, &LITERAL_ENTRIES, &mut self.literals, LITERAL_BITS, true)?;
+    pub(super) fn build(&mut self, literals: &[Code], distances: &[Code]) -> Result<(), DeflateError> {
+        build(literals, &LITERAL_ENTRIES, &mut self.literals, LITERAL_BITS, true)?;
         pair(&mut self.literals);
-        build(lengths.distances, &DISTANCE_ENTRIES, &mut self.distances, DISTANCE_BITS, true)
+        build(distances, &DISTANCE_ENTRIES, &mut self.distances, DISTANCE_BITS, true)
     }
 }
 
@@ -90,10 +93,10 @@ pub(super) fn value(entry: u32, buffer: u64) -> u32 {
 }
 
 /// Symbols of code lengths have no extra bits, and their own number as value.
-pub(super) const CODE_LENGTH_ENTRIES: [u32; 19] = {
-    let mut entries = [0; 19];
+const CODE_LENGTH_ENTRIES: [u32; CODE_LENGTH_SYMBOLS] = {
+    let mut entries = [0; CODE_LENGTH_SYMBOLS];
     let mut symbol = 0;
-    while symbol < 19 {
+    while symbol < CODE_LENGTH_SYMBOLS {
         entries[symbol] = (symbol as u32) << 16;
         symbol += 1;
     }
@@ -107,7 +110,7 @@ const LITERAL_ENTRIES: [u32; LITERAL_SYMBOLS] = {
         entries[symbol] = LITERAL | 1 << COUNT_SHIFT | (symbol as u32) << 16;
         symbol += 1;
     }
-    entries[256] = EXCEPTIONAL | END_OF_BLOCK;
+    entries[END_OF_BLOCK_SYMBOL] = EXCEPTIONAL | END_OF_BLOCK;
     let mut base = 3;
     symbol = 257;
     while symbol < 285 {
@@ -133,18 +136,33 @@ const DISTANCE_ENTRIES: [u32; DISTANCE_SYMBOLS] = {
     entries
 };
 
-/// Builds a decoding table of `table_bits` and the subtables behind it from the lengths of the codes, and from what
-/// the entry of each symbol is without its code.
+/// The table of the codes that the lengths of a block's codes are written in.
+pub(super) fn code_length_table(
+    lengths: [u8; CODE_LENGTH_SYMBOLS],
+) -> Result<[u32; 1 << CODE_LENGTH_BITS], DeflateError> {
+    let mut codes = [Code::default(); CODE_LENGTH_SYMBOLS];
+    let mut count = 0;
+    for (symbol, length) in (0..).zip(lengths).filter(|(_, length)| *length > 0) {
+        codes[count] = Code { symbol, length };
+        count += 1;
+    }
+    let mut table = [0; 1 << CODE_LENGTH_BITS];
+    build(&codes[..count], &CODE_LENGTH_ENTRIES, &mut table, CODE_LENGTH_BITS, false)?;
+    Ok(table)
+}
+
+/// Builds a decoding table of `table_bits` and the subtables behind it from codes in the order of their symbols, and
+/// from what the entry of each symbol is without its code.
 #[inline(always)]
-pub(super) fn build(
-    lengths: &[u8],
+fn build(
+    codes: &[Code],
     entries: &[u32],
     table: &mut [u32],
     table_bits: u32,
     may_be_single: bool,
 ) -> Result<(), DeflateError> {
-    let codes = Codes::of(lengths, may_be_single)?;
-    let mut symbols = codes.symbols[usize::from(codes.counts[0])..].iter();
+    let codes = Codes::of(codes, may_be_single)?;
+    let mut symbols = codes.symbols.iter();
     let main = 1usize << table_bits;
     if codes.has_gaps {
         table[..main].fill(INVALID);
@@ -186,7 +204,7 @@ pub(super) fn build(
 struct Codes {
     /// How many have which length.
     counts: [u16; CODE_BITS_MAX + 1],
-    /// Symbols in the order of their codes; those of no code come first.
+    /// Symbols in the order of their codes.
     symbols: [u16; LITERAL_SYMBOLS],
     /// Whether there are bits that begin no code.
     has_gaps: bool,
@@ -194,13 +212,13 @@ struct Codes {
 
 impl Codes {
     #[inline(always)]
-    fn of(lengths: &[u8], may_be_single: bool) -> Result<Self, DeflateError> {
+    fn of(codes: &[Code], may_be_single: bool) -> Result<Self, DeflateError> {
         let mut counts = [0; CODE_BITS_MAX + 1];
-        for length in lengths {
-            counts[usize::from(*length & 15)] += 1;
+        for code in codes {
+            counts[usize::from(code.length & 15)] += 1;
         }
         let mut next = [0; CODE_BITS_MAX + 1];
-        let (mut left, mut before) = (1i32, counts[0]);
+        let (mut left, mut before) = (1i32, 0);
         for (next, count) in next.iter_mut().zip(&counts).skip(1) {
             *next = before;
             before += count;
@@ -214,9 +232,9 @@ impl Codes {
             return Err(DeflateError::Corrupt("a set of codes with gaps"));
         }
         let mut symbols = [0; LITERAL_SYMBOLS];
-        for (symbol, length) in (0..).zip(lengths) {
-            let slot = &mut next[usize::from(*length & 15)];
-            symbols[usize::from(*slot)] = symbol;
+        for code in codes {
+            let slot = &mut next[usize::from(code.length & 15)];
+            symbols[usize::from(*slot)] = code.symbol;
             *slot += 1;
         }
         Ok(Self { counts, symbols, has_gaps: left > 0 })
