@@ -43,9 +43,6 @@ use kinds::Kinds;
 use launches::{Draft, Drafts};
 use summary::KeyTallies;
 
-/// Nodes that one worker judges before it takes more.
-const NODES_AT_ONCE: usize = 256;
-
 /// What is asked of the evidence.
 #[derive(Clone, Debug, Default)]
 pub struct Question {
@@ -78,7 +75,10 @@ pub fn correlate(evidence: Evidence, coverage: Coverage, question: &Question) ->
     let context = Context { resolver, later, ended_grants, cleanups, recorded };
     drafts.retain(|draft| question.filter.may_admit(&draft.node));
     sort(&mut drafts);
-    let (nodes, of_keys) = context.judge_all(drafts, &question.filter);
+    let mut nodes: Vec<Node> = drafts.into_par_iter().map(|draft| context.judge(draft)).collect();
+    if question.filter.from.is_some() || question.filter.to.is_some() {
+        nodes.retain(|node| question.filter.admits_node(node));
+    }
     drop(context);
     let launch_failures =
         launch_failures.into_iter().filter(|failure| question.filter.admits_failure(failure)).collect();
@@ -86,7 +86,7 @@ pub fn correlate(evidence: Evidence, coverage: Coverage, question: &Question) ->
         .into_iter()
         .filter(|event| question.filter.admits_event(&events[*event as usize]))
         .collect();
-    let keys = of_keys.summaries(&events, &history);
+    let keys = KeyTallies::of(&nodes, &events).summaries(&events, &history);
     Case { events, coverage, nodes, launch_failures, keys, history, unjoined_refusals }
 }
 
@@ -120,30 +120,6 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// Makes nodes of the drafts, in their order, and sums up the keys of those that are admitted.
-    fn judge_all(&self, drafts: Vec<Box<Draft>>, filter: &Filter) -> (Vec<Node>, KeyTallies) {
-        let mut drafts: Vec<Option<Box<Draft>>> = drafts.into_iter().map(Some).collect();
-        let mut nodes: Vec<Option<Node>> = Vec::new();
-        nodes.resize_with(drafts.len(), || None);
-        let chunks = drafts.par_chunks_mut(NODES_AT_ONCE).zip(nodes.par_chunks_mut(NODES_AT_ONCE));
-        let of_chunks: Vec<KeyTallies> = chunks
-            .map(|(drafts, places)| {
-                let mut of_keys = KeyTallies::default();
-                for (draft, place) in drafts.iter_mut().zip(places) {
-                    let node = draft.take().map(|draft| self.judge(draft));
-                    *place = node.filter(|node| filter.admits_node(node));
-                    if let Some(node) = place {
-                        of_keys.note(node, self.resolver.events);
-                    }
-                }
-                of_keys
-            })
-            .collect();
-        let mut of_keys = KeyTallies::default();
-        of_chunks.into_iter().for_each(|later| of_keys.append(later));
-        (nodes.into_iter().flatten().collect(), of_keys)
-    }
-
     fn judge(&self, mut draft: Box<Draft>) -> Node {
         let events: &[Box<Event>] = self.resolver.events;
         let mut found = volumes::find(&mut draft, events, &self.later);

@@ -3,10 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashSet;
+use rayon::prelude::*;
 
 use super::case::{KeySummary, Node, TimelineRole, VolumeOutcome};
 use super::history::History;
 use crate::event::{Detail, Event, KeyArn, Text};
+
+/// Nodes that one worker sums up before it takes more.
+const NODES_AT_ONCE: usize = 256;
 
 /// What is known of one key.
 #[derive(Default)]
@@ -58,8 +62,21 @@ pub(super) struct KeyTallies {
 }
 
 impl KeyTallies {
-    /// Notes a node. Best done while its events are at hand.
-    pub(super) fn note(&mut self, node: &Node, events: &[Box<Event>]) {
+    pub(super) fn of(nodes: &[Node], events: &[Box<Event>]) -> Self {
+        let of_chunks: Vec<Self> = nodes
+            .par_chunks(NODES_AT_ONCE)
+            .map(|nodes| {
+                let mut tallies = Self::default();
+                nodes.iter().for_each(|node| tallies.note(node, events));
+                tallies
+            })
+            .collect();
+        let mut tallies = Self::default();
+        of_chunks.into_iter().for_each(|later| tallies.append(later));
+        tallies
+    }
+
+    fn note(&mut self, node: &Node, events: &[Box<Event>]) {
         let tallies = &mut self.tallies;
         let mut of_node = BTreeSet::new();
         for volume in &node.volumes {
@@ -112,7 +129,7 @@ impl KeyTallies {
     }
 
     /// Adds what later nodes say: as if all had been noted one after the other.
-    pub(super) fn append(&mut self, later: Self) {
+    fn append(&mut self, later: Self) {
         for (key, later) in later.tallies {
             let tally = self.tallies.entry(key).or_default();
             let before = if tally.is_known { &mut tally.events } else { &mut tally.events_before };
