@@ -5,7 +5,7 @@
 //! record ([`Selector::quick`] gives `None`) is looked at member by member, and kept where that leaves a doubt.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use memchr::memmem::Finder;
 
@@ -13,7 +13,7 @@ use super::blocks::Backend;
 use super::left_out::{LEFT_OUT_MARK, MANIFEST_MARK};
 use super::scan::Scanned;
 use super::structure::{Member, Members, decode_string, is_container_key};
-use crate::event::{KMS_MARKS, RELEVANCE_TABLE, Relevance, TAG_MARKS, Timestamp};
+use crate::event::{KMS_MARKS, RELEVANCE_TABLE, Relevance, TAG_MARKS, Timestamp, rows_named};
 
 /// What the coverage notes of every record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,29 +33,103 @@ pub(super) struct Selector {
     backend: Backend,
     kms_marks: Vec<Finder<'static>>,
     tag_marks: Vec<Finder<'static>>,
-    /// The table's rows, by the [`name_slot`] of their names.
-    rows: Vec<Vec<(&'static str, &'static str, Relevance)>>,
     /// The time read last, as text and as value: records of one second follow each other.
     time: Cell<([u8; 20], Timestamp)>,
+    /// What stood around names seen lately, by the [`slot`](Around::slot) of the name.
+    around: RefCell<Vec<Around>>,
+}
+
+/// What stands around a record's name: its source and its region. Few texts stand there again and again, so they are
+/// compared as a whole and not taken apart each time.
+#[derive(Clone, Default)]
+struct Around {
+    /// From the end of the time to the end of the region, both with their closing quotes.
+    text: Vec<u8>,
+    /// Where in it the key of the name begins, and where the region does.
+    name_at: usize,
+    region_at: usize,
+    is_kms: bool,
+    relevance: Named,
+}
+
+/// What the table says of a source and name.
+#[derive(Clone, Copy, Default)]
+enum Named {
+    /// No source has this name in it.
+    #[default]
+    Nowhere,
+    /// Other sources have.
+    Elsewhere,
+    Here(Relevance),
+}
+
+impl Around {
+    /// Slots for what stands around names; a power of two.
+    const SLOTS: usize = 256;
+    /// Longer texts are unusual, and not remembered.
+    const BYTES_MAX: usize = 512;
+
+    /// Names that begin differently are kept apart.
+    #[inline]
+    fn slot(name_on: &[u8]) -> usize {
+        const MIXING: u64 = 0x9e37_79b9_7f4a_7c15;
+        let beginning = name_on.first_chunk::<16>().map_or(0, |bytes| {
+            let [low, high] =
+                [0, 8].map(|at| bytes[at..].first_chunk::<8>().map_or(0, |word| u64::from_le_bytes(*word)));
+            low.wrapping_mul(MIXING) ^ high
+        });
+        (beginning.wrapping_mul(MIXING) >> 56) as usize % Self::SLOTS
+    }
+
+    /// Takes the text around the name at `name_at` apart, if it is laid out as CloudTrail does.
+    fn read(record: &[u8], name_at: usize) -> Option<Self> {
+        let (head, source) = source_before(&record[..name_at])?;
+        let (name, rest) = string_after(b"\"eventName\":\"", &record[name_at..])?;
+        let (region, rest) = string_after(b"\",\"awsRegion\":\"", rest)?;
+        let end = record.len() - rest.len();
+        if end - head.len() > Self::BYTES_MAX {
+            return None;
+        }
+        let source = global_source(source);
+        let mut rows = rows_named(name).peekable();
+        let relevance = match rows.peek() {
+            None => Named::Nowhere,
+            Some(_) => rows
+                .find(|row| RELEVANCE_TABLE[*row].0.as_bytes() == source)
+                .map_or(Named::Elsewhere, |row| Named::Here(RELEVANCE_TABLE[row].2)),
+        };
+        Some(Self {
+            text: record[head.len()..=end].to_vec(),
+            name_at: name_at - head.len(),
+            region_at: end - region.len() - head.len(),
+            is_kms: source == KMS_SOURCE,
+            relevance,
+        })
+    }
+
+    /// Whether this stands around the name at `name_at` of `record`.
+    #[inline]
+    fn is_at(&self, record: &[u8], name_at: usize) -> bool {
+        let start = name_at.wrapping_sub(self.name_at);
+        !self.text.is_empty() && record.get(start..start.wrapping_add(self.text.len())) == Some(&self.text)
+    }
 }
 
 const KMS_SOURCE: &[u8] = b"kms.amazonaws.com";
+/// Length of `"eventName":"`.
+const NAME_KEY_BYTES: usize = 13;
 /// Longest `eventSource` that the quick way looks back over.
 const SOURCE_BYTES_MAX: usize = 96;
 
 impl Selector {
     /// Makes the table ready.
     pub(super) fn new() -> Self {
-        let mut rows = vec![Vec::new(); NAME_SLOTS];
-        for row in RELEVANCE_TABLE {
-            rows[name_slot(row.1.as_bytes())].push(row);
-        }
         Self {
             backend: Backend::detect(),
             kms_marks: KMS_MARKS.iter().map(|mark| Finder::new(*mark)).collect(),
             tag_marks: TAG_MARKS.iter().map(|mark| Finder::new(*mark)).collect(),
-            rows,
             time: Cell::default(),
+            around: RefCell::new(vec![Around::default(); Around::SLOTS]),
         }
     }
 
@@ -100,24 +174,26 @@ impl Selector {
         {
             return None;
         }
-        let (time, source) = time_and_source(&text[start..scanned.name_at])?;
-        let (name, rest) = string_after(b"\"eventName\":\"", &text[scanned.name_at..end])?;
-        let (region, _) = string_after(b"\",\"awsRegion\":\"", rest)?;
-        let (account_id, _) = string_after(b"\"recipientAccountId\":\"", &text[scanned.account_at..end])?;
-        let header = Header {
-            time: self.time(time)?,
-            account_id: Some(account_id),
-            region: Some(region),
-            is_kms: global_source(source) == KMS_SOURCE,
-        };
-        let mut rows = self.rows[name_slot(name)].iter().filter(|row| row.1.as_bytes() == name).peekable();
-        if rows.peek().is_none() {
-            return Some((false, header));
+        let name_at = scanned.name_at - start;
+        let slot = Around::slot(raw.get(name_at + NAME_KEY_BYTES..).unwrap_or_default());
+        let around = &mut self.around.borrow_mut()[slot];
+        if !around.is_at(raw, name_at) {
+            *around = Around::read(raw, name_at)?;
         }
-        // A name of the table under another source: a second `eventSource` elsewhere could be the one
-        // that a full parse takes.
-        let (_, _, relevance) = rows.find(|row| row.0.as_bytes() == global_source(source))?;
-        Some((self.has_marks(*relevance, raw), header))
+        let (account_id, _) = string_after(b"\"recipientAccountId\":\"", &text[scanned.account_at..end])?;
+        let around_at = name_at - around.name_at;
+        let header = Header {
+            time: self.time(time_before(&raw[..around_at])?)?,
+            account_id: Some(account_id),
+            region: Some(&raw[around_at + around.region_at..around_at + around.text.len() - 1]),
+            is_kms: around.is_kms,
+        };
+        match around.relevance {
+            Named::Nowhere => Some((false, header)),
+            // A second `eventSource` elsewhere could be the one that a full parse takes.
+            Named::Elsewhere => None,
+            Named::Here(relevance) => Some((self.has_marks(relevance, raw), header)),
+        }
     }
 
     /// Decides on a record, knowing its members.
@@ -135,25 +211,21 @@ fn global_source(source: &[u8]) -> &[u8] {
     source.strip_suffix(b".cn").unwrap_or(source)
 }
 
-/// Slots of the table of names, and the slot of one: nearly all other names find theirs empty.
-const NAME_SLOTS: usize = 1024;
-
-fn name_slot(name: &[u8]) -> usize {
-    let (first, last) = (name.first().copied().unwrap_or(0), name.last().copied().unwrap_or(0));
-    let middle = name.get(name.len() / 2).copied().unwrap_or(0);
-    (name.len() + usize::from(first) * 5 + usize::from(middle) * 23 + usize::from(last) * 101) % NAME_SLOTS
+/// `","eventSource":"…",` at the end of `head`: what is before it, and the source.
+#[inline]
+fn source_before(head: &[u8]) -> Option<(&[u8], &[u8])> {
+    let head = strip_end(head, b"\",")?;
+    let (head, source) = head.split_at(last_quote_at(head)? + 1);
+    let head = strip_end(head, b"\",\"eventSource\":\"")?;
+    (!source.is_empty()).then_some((head, source))
 }
 
-/// `…,"eventTime":"2026-01-01T00:00:00Z","eventSource":"…",` at the end of `head`.
+/// `…,"eventTime":"2026-01-01T00:00:00Z` at the end of `head`: the time.
 #[inline]
-fn time_and_source(head: &[u8]) -> Option<(&[u8; 20], &[u8])> {
-    let head = strip_end(head, b"\",")?;
-    let source_at = last_quote_at(head)? + 1;
-    let (head, source) = head.split_at(source_at);
-    let head = strip_end(head, b"\",\"eventSource\":\"")?;
+fn time_before(head: &[u8]) -> Option<&[u8; 20]> {
     let (head, time) = head.split_last_chunk::<20>()?;
     let before = strip_end(head, b"\"eventTime\":\"")?.last()?;
-    (matches!(before, b',' | b'{') && !source.is_empty()).then_some((time, source))
+    matches!(before, b',' | b'{').then_some(time)
 }
 
 /// The first quote, eight bytes at a time: names are short.

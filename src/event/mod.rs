@@ -30,6 +30,7 @@ pub use id::Id;
 pub use identity::{EC2_FRONT_END, Identity, IdentityKind};
 pub use parse::{EventParser, ParseError, Parsed};
 pub use record::{ApiError, Event, Origin};
+pub(crate) use relevance::rows_named;
 pub use relevance::{KMS_MARKS, Relevance, TABLE as RELEVANCE_TABLE, TAG_MARKS, relevance};
 pub use text::Text;
 pub use time::Timestamp;

@@ -79,9 +79,49 @@ pub fn relevance(source: &str, name: &str) -> Option<Relevance> {
 
 /// The row of [`TABLE`] with a source and name.
 pub(super) fn row(source: &str, name: &str) -> Option<usize> {
-    TABLE
-        .binary_search_by(|(table_source, table_name, _)| (*table_source, *table_name).cmp(&(source, name)))
-        .ok()
+    rows_named(name.as_bytes()).find(|row| TABLE[*row].0 == source)
+}
+
+/// The rows of [`TABLE`] with a name.
+pub(crate) fn rows_named(name: &[u8]) -> impl Iterator<Item = usize> {
+    let (first, next) = &SLOTS;
+    let mut row = usize::from(first[slot(name)]);
+    std::iter::from_fn(move || {
+        while let Some((_, table_name, _)) = TABLE.get(row) {
+            let found = row;
+            row = usize::from(next[row]);
+            if table_name.as_bytes() == name {
+                return Some(found);
+            }
+        }
+        None
+    })
+}
+
+/// Slots of the table of names: nearly all names that are not in it find theirs empty.
+const SLOT_COUNT: usize = 1024;
+/// Where no row is, or no further one.
+const NO_ROW: u8 = TABLE.len() as u8;
+
+/// The first row of each slot, and for each row the next one of the same slot.
+static SLOTS: ([u8; SLOT_COUNT], [u8; TABLE.len()]) = {
+    let (mut first, mut next) = ([NO_ROW; SLOT_COUNT], [NO_ROW; TABLE.len()]);
+    let mut row = TABLE.len();
+    while row > 0 {
+        row -= 1;
+        let slot = slot(TABLE[row].1.as_bytes());
+        next[row] = first[slot];
+        first[slot] = row as u8;
+    }
+    (first, next)
+};
+
+const fn slot(name: &[u8]) -> usize {
+    let [first, middle, last] = match name {
+        [] => [0; 3],
+        [first, ..] => [*first, name[name.len() / 2], name[name.len() - 1]],
+    };
+    (name.len() + first as usize * 5 + middle as usize * 23 + last as usize * 101) % SLOT_COUNT
 }
 
 #[cfg(test)]
@@ -94,5 +134,9 @@ mod tests {
         assert_eq!(relevance("kms.amazonaws.com", "Decrypt"), Some(Relevance::KmsMarks));
         assert_eq!(relevance("s3.amazonaws.com", "CreateTags"), None);
         assert_eq!(relevance("ec2.amazonaws.com", "DescribeInstances"), None);
+        assert_eq!(relevance("ec2.amazonaws.com", ""), None);
+        for (row, (source, name, _)) in TABLE.iter().enumerate() {
+            assert_eq!(super::row(source, name), Some(row));
+        }
     }
 }
