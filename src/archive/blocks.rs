@@ -142,9 +142,9 @@ fn has_kms_traces(text: &[u8]) -> bool {
     let rest = &text[at.min(text.len())..];
     let mut filled = [0; 3 * TRACE_WIDTH];
     filled[..rest.len()].copy_from_slice(rest);
-    [0, TRACE_WIDTH]
-        .into_iter()
-        .any(|start| filled[start..].first_chunk::<{ 2 * TRACE_WIDTH }>().is_some_and(has_kms_traces_in))
+    let start = filled.first_chunk().unwrap_or(&[0; 2 * TRACE_WIDTH]);
+    let end = filled.last_chunk().unwrap_or(&[0; 2 * TRACE_WIDTH]);
+    has_kms_traces_in(start) || has_kms_traces_in(end)
 }
 
 /// Whether a trace begins in the first half of `block`.
