@@ -27,6 +27,8 @@ pub(super) const HISTORY_BYTES: usize = 32 * 1024;
 /// Input that a step may want to see: a block's header with its code lengths is never longer.
 const AHEAD_BYTES: usize = 1024;
 const INPUT_BYTES: usize = 128 * 1024;
+/// The code of a length, and how often it is repeated.
+const CODE_LENGTH_BITS_MAX: u32 = 7 + 7;
 
 /// Why decoding stops.
 #[derive(Debug)]
@@ -250,7 +252,7 @@ impl Deflate {
         }
         let mut code_lengths = [0; CODE_LENGTH_SYMBOLS];
         for index in &ORDER[..code_count] {
-            bits.refill(bytes);
+            bits.have(3, bytes);
             code_lengths[*index] = bits.take(3) as u8;
         }
         let table = code_length_table(code_lengths)?;
@@ -260,7 +262,7 @@ impl Deflate {
         let total = literal_count + distance_count;
         let (mut filled, mut length) = (0, 0);
         while filled < total {
-            bits.refill(bytes);
+            bits.have(CODE_LENGTH_BITS_MAX, bytes);
             if bits.byte_at() > bytes.len() {
                 return Err(DeflateError::Truncated);
             }

@@ -24,6 +24,14 @@ impl Bits {
         self.count |= 56;
     }
 
+    /// At least `count` bits are there afterwards, of 56 at most.
+    #[inline]
+    pub(super) fn have(&mut self, count: u32, input: &[u8]) {
+        if self.count < count {
+            self.refill(input);
+        }
+    }
+
     #[inline]
     pub(super) fn take(&mut self, count: u32) -> u32 {
         let bits = (self.buffer & ((1 << count) - 1)) as u32;
