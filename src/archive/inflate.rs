@@ -102,7 +102,7 @@ impl<R: Read> Inflater<R> {
     /// Writes text to `window` from `at` on and gives its end; none written means that the text is over.
     /// What stands before `at` must be the text before, as far back as
     /// [`HISTORY_BYTES`](super::deflate::HISTORY_BYTES); much more than
-    /// [`FREE_BYTES_MIN`](super::deflate::FREE_BYTES_MIN) must be free.
+    /// [`FREE_BYTES_MIN`] must be free.
     pub(super) fn inflate(&mut self, window: &mut [u8], at: usize) -> Result<usize, Fault> {
         match self {
             Self::Plain(input) => loop {
