@@ -481,8 +481,59 @@ fn account_of_identity(identity: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Backend, KMS_MARKS};
+    use super::{Around, Backend, Header, KMS_MARKS, NAME_KEY_BYTES, Selector};
     use crate::archive::blocks::KMS_TRACES;
+    use crate::archive::scan::Scanner;
+
+    fn record(source: &str, name: &str, region: &str, more: &str) -> String {
+        format!(
+            r#"{{"eventVersion":"1.11","eventTime":"2026-01-05T10:00:00Z","eventSource":"{source}","eventName":"{name}","awsRegion":"{region}","requestParameters":{{{more}}},"recipientAccountId":"111122223333"}}"#
+        )
+    }
+
+    fn quick<'t>(selector: &Selector, text: &'t str) -> Option<(bool, Header<'t>)> {
+        let mut scanner = Scanner::new(Backend::detect());
+        let scanned = *scanner.object(text.as_bytes(), 0, text.len());
+        selector.quick(text.as_bytes(), 0, &scanned)
+    }
+
+    #[test]
+    fn what_was_seen_around_a_name_decides_on_no_other_record() {
+        // All of them in one slot, those with a like beginning as well.
+        let names = ["GenerateDataKeyWithoutPlaintext", "GenerateDataKeyWithoutPlaintextX", "Decrypt"];
+        let slot = |name: &str| Around::slot(&format!("\"eventName\":\"{name}").as_bytes()[NAME_KEY_BYTES..]);
+        assert_eq!(slot(names[0]), slot(names[1]));
+        let mut records = Vec::new();
+        for name in names {
+            for source in ["kms.amazonaws.com", "kms.amazonaws.com.cn", "s3.amazonaws.com"] {
+                for region in ["eu-west-1", "eu-west-2", "eu-west-10"] {
+                    for more in [r#""a":"aws:ebs:id""#, r#""a":"b""#] {
+                        records.push(record(source, name, region, more));
+                    }
+                }
+            }
+        }
+        let selector = Selector::new();
+        for one in &records {
+            for other in &records {
+                for text in [one, other] {
+                    assert_eq!(quick(&selector, text), quick(&Selector::new(), text), "{text}");
+                }
+            }
+        }
+        let kept = records.iter().filter(|text| quick(&selector, text).is_some_and(|(is_kept, _)| is_kept));
+        assert_eq!(kept.count(), 2 * 2 * 3, "two names of the table, two spellings of KMS, with a mark");
+        let header = quick(&selector, &records[0]).expect("the usual layout").1;
+        assert_eq!((header.region, header.is_kms), (Some(&b"eu-west-1"[..]), true));
+    }
+
+    #[test]
+    fn a_long_name_is_not_remembered() {
+        let selector = Selector::new();
+        let text = record("kms.amazonaws.com", &"x".repeat(2 * Around::BYTES_MAX), "eu-west-1", "");
+        assert_eq!(quick(&selector, &text), None);
+        assert!(selector.around.borrow().iter().all(|around| around.text.is_empty()));
+    }
 
     #[test]
     fn every_mark_leaves_its_trace_wherever_it_stands() {
